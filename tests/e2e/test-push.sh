@@ -1,0 +1,206 @@
+#!/usr/bin/env bash
+# A project's life from the developer's side: provision, push, push again, look, roll back, remove.
+. "$(dirname "$0")/lib.sh"
+
+who_am_i() {
+	contains "$(hk whoami)" "$key_name" && contains "$(hk whoami --json)" '"success": ?true'
+}
+check "whoami names the key" who_am_i
+
+provision_node() {
+	hk provision shop --node && inside id shop && contains "$(hk project list)" shop &&
+		contains "$(inside cat /home/shop/.env)" '^PORT=8[0-9]{3}$'
+}
+check "provision makes a project" provision_node
+
+provision_again() {
+	local before after
+	before=$(inside cat /home/shop/.env)
+	hk provision shop --node || return 1
+	after=$(inside cat /home/shop/.env)
+	equal "$before" "$after"
+}
+check "provisioning again changes nothing" provision_again
+
+new_app shop hello-node
+first_push() {
+	local out
+	out=$(push shop) || fail "push failed" "$out" || return 1
+	contains "$out" 'remote: -----> ' && contains "$out" 'npm' && contains "$out" 'remote: =====> ' &&
+		contains "$out" 'main -> main' && lacks "$out" $'\e'
+}
+check "first push of a node app, with npm, goes live" first_push
+check "the page is served through nginx" page_has shop '[Hh]ello'
+
+second_push() {
+	local before
+	before=$(live_release shop)
+	sed -i 's/[Hh]ello/Good morning/' "$scratch/shop/index.js"
+	commit shop "greet differently" && push shop || return 1
+	page_has shop 'Good morning' && [ "$before" != "$(live_release shop)" ]
+}
+check "second push replaces it" second_push
+
+layout() {
+	equal shop "$(inside stat -c %U /home/shop/app/index.js)" owner &&
+		equal 750 "$(inside stat -c %a /home/shop)" mode &&
+		equal 600 "$(inside stat -c %a /home/shop/.env)" mode &&
+		contains "$(live_release shop)" '^releases/[0-9]{8}-[0-9]{6}$' &&
+		inside test -f /var/log/projects/shop/app.log &&
+		inside systemctl is-enabled hostkit-shop.service
+}
+check "the files lie where the layout says" layout
+
+same_push() {
+	contains "$(push shop)" 'Everything up-to-date'
+}
+check "pushing the same again is up to date" same_push
+
+failing_npm() {
+	local before out
+	before=$(live_release shop)
+	cp "$scratch/shop/package.json" "$scratch/package.json.good"
+	rm -f "$scratch/shop/package-lock.json"
+	sed -i 's/"dependencies": *{/"dependencies": { "no-such-package-of-anybody-4711": "1.0.0",/' "$scratch/shop/package.json"
+	grep -q no-such-package "$scratch/shop/package.json" || fail "the example has no dependencies" || return 1
+	commit shop "break npm"
+	out=$(push shop) && fail "push succeeded" "$out" && return 1
+	contains "$out" '\[remote rejected\] main -> main \(build failed\)' &&
+		equal "$before" "$(live_release shop)" "live release" && page_has shop 'Good morning'
+}
+check "a failing npm rejects the push and nothing changes" failing_npm
+
+push_retry() {
+	local out
+	out=$(push shop) && fail "push succeeded" && return 1
+	lacks "$out" 'Everything up-to-date' && contains "$out" 'build failed'
+}
+check "pushing the failed commit again tries again" push_retry
+
+failing_start() {
+	local before out
+	git -C "$scratch/shop" reset -q --hard HEAD~1
+	before=$(live_release shop)
+	printf 'console.error("boom: no database today");\nprocess.exit(3);\n' > "$scratch/shop/index.js"
+	commit shop "crash at start"
+	out=$(push shop -f hostkit main) && fail "push succeeded" "$out" && return 1
+	contains "$out" 'boom: no database today' && contains "$out" 'remote rejected' &&
+		equal "$before" "$(live_release shop)" "live release" && wait_for 10 page_has shop 'Good morning'
+}
+check "an app that dies at start is rejected with its last lines; the old one serves" failing_start
+
+good_again() {
+	git -C "$scratch/shop" reset -q --hard HEAD~1
+	sed -i 's/Good morning/Good evening/' "$scratch/shop/index.js"
+	commit shop "greet in the evening" && push shop && page_has shop 'Good evening'
+}
+check "a good push after failures" good_again
+
+releases_listed() {
+	local out
+	out=$(hk releases shop) && contains "$out" '[0-9]{8}-[0-9]{6}' && contains "$out" 'live'
+}
+check "releases lists them" releases_listed
+
+rollback_twice() {
+	hk rollback shop && page_has shop 'Good morning' && hk rollback shop && page_has shop '[Hh]ello'
+}
+check "rollback twice goes back two" rollback_twice
+
+rollback_to() {
+	local newest
+	newest=$(hk releases shop --json | python3 -c 'import json,sys
+d = json.load(sys.stdin)["data"]
+d = d if isinstance(d, list) else d["releases"]
+print(next(r["name"] for r in d if r["state"] == "good"))')
+	hk rollback shop --to "$newest" && page_has shop 'Good evening'
+}
+check "rollback --to the newest" rollback_to
+
+wrong_branch() {
+	local out
+	git -C "$scratch/shop" branch -q staging
+	out=$(push shop hostkit staging) && fail "push succeeded" && return 1
+	contains "$out" 'staging:main' && lacks "$(git -C "$scratch/shop" ls-remote hostkit)" staging
+}
+check "another branch is refused with the command to type" wrong_branch
+
+logs_shown() {
+	hk restart shop && contains "$(hk logs shop -n 50)" '.'
+}
+check "logs shows the app's output" logs_shown
+
+logs_followed() {
+	hk logs shop -f -n 1 > "$scratch/follow.log" 2>&1 &
+	local pid=$!
+	sleep 1
+	inside sh -c 'echo "a line for the follower" >> /var/log/projects/shop/app.log'
+	wait_for 5 grep -q 'a line for the follower' "$scratch/follow.log"
+	local status=$?
+	kill $pid
+	wait $pid 2> /dev/null
+	return $status
+}
+check "logs -f follows" logs_followed
+
+environment() {
+	hk env set shop "'GREETING=say \"hi\" to \$HOME #1'" || return 1
+	equal 'say "hi" to $HOME #1' "$(hk env get shop GREETING)" || return 1
+	printf 'from stdin \\ %%n' | hk_in env set shop TOKEN=- || return 1
+	equal 'from stdin \ %n' "$(hk env get shop TOKEN)" && hk env unset shop TOKEN &&
+		status_is 1 hk env get shop TOKEN && lacks "$(hk env list shop)" TOKEN
+}
+check "env set, get, unset; values from standard input" environment
+
+environment_protected() {
+	local before
+	before=$(inside cat /home/shop/.env)
+	hk env set shop PORT=9999 && fail "PORT could be set" && return 1
+	equal "$before" "$(inside cat /home/shop/.env)"
+}
+check "env protects PORT" environment_protected
+
+status_shown() {
+	contains "$(hk status)" shop && contains "$(hk status shop)" 'running|active' && contains "$(hk jobs shop)" deploy
+}
+check "status and jobs" status_shown
+
+clone_back() {
+	git clone -q hostkit:shop "$scratch/shop-clone" && test -f "$scratch/shop-clone/index.js" &&
+		git clone -q --depth 1 hostkit:shop "$scratch/shop-shallow" &&
+		equal 1 "$(git -C "$scratch/shop-shallow" rev-list --count HEAD)"
+}
+check "git clone from the server, shallow too" clone_back
+
+shallow_push() {
+	echo "// from CI" >> "$scratch/shop-shallow/index.js"
+	git -C "$scratch/shop-shallow" commit -q -a -m "from a shallow clone" &&
+		timeout 120 git -C "$scratch/shop-shallow" push origin main
+}
+check "push from a shallow clone" shallow_push
+
+prune_five() {
+	local i n
+	for i in 1 2 3 4 5; do
+		echo "// $i" >> "$scratch/shop-shallow/index.js"
+		git -C "$scratch/shop-shallow" commit -q -a -m "change $i"
+		timeout 120 git -C "$scratch/shop-shallow" push -q origin main || return 1
+	done
+	# pruning happens after the push has returned
+	few() {
+		n=$(inside sh -c 'ls -d /home/shop/releases/[0-9]* | wc -l')
+		[ "$n" -le 6 ]
+	}
+	wait_for 20 few || fail "$n releases"
+}
+check "old releases are pruned" prune_five
+
+delete_project() {
+	status_is 2 hk project delete shop && hk project delete shop --confirm shop &&
+		status_is 3 hk project info shop && ! inside id shop && ! inside test -e /home/shop &&
+		! inside test -e /etc/systemd/system/hostkit-shop.service &&
+		! inside test -e /var/lib/hostkit/repos/shop.git && ! inside test -e /var/log/projects/shop
+}
+check "project delete leaves no trace" delete_project
+
+finish
