@@ -12,6 +12,8 @@
 struct client {
 	int fd;
 	uint32_t serial;
+	client_wait_fn wait;
+	void *userdata;
 };
 
 int client_from_fd(int fd, struct client **ret_client)
@@ -38,6 +40,12 @@ struct client *client_free(struct client *client)
 int client_fd(const struct client *client)
 {
 	return client->fd;
+}
+
+void client_set_wait(struct client *client, client_wait_fn wait, void *userdata)
+{
+	client->wait = wait;
+	client->userdata = userdata;
 }
 
 int client_connect(const char *path, struct client **ret_client, struct error *err)
@@ -133,9 +141,11 @@ int client_call(struct client *client, enum request op, const struct strbuf *arg
 	r = client_send(client, op, args, fds, fd_count);
 	if (r < 0)
 		return error_internal(err, r, "send %s to hostkitd", request_name(op));
-	r = packet_receive(client->fd, &answer.packet);
-	if (r == 0)
-		r = -EPIPE;
+	r = client->wait ? client->wait(client->fd, client->userdata) : 0;
+	if (r == 0) {
+		r = packet_receive(client->fd, &answer.packet);
+		r = r == 0 ? -EPIPE : r;
+	}
 	if (r < 0)
 		return error_internal(err, r, "answer of hostkitd to %s",
 				      request_name(op));

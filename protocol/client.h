@@ -28,6 +28,14 @@ static inline void client_freep(struct client **client)
 /* The connection's descriptor, borrowed, to watch for hostkitd going away. */
 int client_fd(const struct client *client);
 
+/*
+ * While client_call() waits for an answer it calls wait(fd, userdata) first, which returns 0 once fd has
+ * something to read, or a negative errno value, which ends the call (and leaves the connection unfit for
+ * others). For programs that have more to look after than this answer; NULL: just wait.
+ */
+typedef int (*client_wait_fn)(int fd, void *userdata);
+void client_set_wait(struct client *client, client_wait_fn wait, void *userdata);
+
 /* An answer; done with client_answer_done(). */
 struct client_answer {
 	struct packet packet; /* its descriptors may be taken */
