@@ -114,7 +114,10 @@ enum phase {
 	X(BUILD_START, JOB, false)                                                                   \
 	/* {} → {} [status descriptor]: of the build that still runs (after JOB_HELLO) */          \
 	X(BUILD_ATTACH, JOB, false)                                                                  \
-	/* {string release} → {} deferred: swap the link `app` */                                  \
+	/* {} → {} deferred: stop the build that still runs, with all its processes */             \
+	X(BUILD_STOP, JOB, false)                                                                    \
+	/* {string release, or "" for the empty one that a project begins with} → {}     \
+	 * deferred: swap the link `app` */         \
 	X(RELEASE_SWITCH, JOB, false)                                                                \
 	/* {string release, u32 release_state} → {}: record the verdict */                         \
 	X(RELEASE_MARK, JOB, false)                                                                  \
@@ -132,7 +135,8 @@ enum phase {
 	X(JOB_LOG_OPEN, JOB, false)                                                                  \
 	/* {u32 provision_step, u32 step_action} → {bool changed} deferred */                      \
 	X(PROVISION_STEP, JOB, false)                                                                \
-	/* {u32 exit status, string code, string message} → {}: over; the row says so */           \
+	/* {u32 exit status, string code, string message} → {}: over; the row says so, the \
+	 * project is free for the next job; only RELEASE_PRUNE may still follow */       \
 	X(JOB_END, JOB, true)
 
 enum request {
