@@ -228,8 +228,8 @@ disk_postgres()
 disk_registries()
 {
 	local root=$1 home file
-	local -a homes=("$HOME")
-	[ -z "${SUDO_USER:-}" ] || homes=("$(getent passwd "$SUDO_USER" | cut -d: -f6)" "$HOME")
+	local -a homes=("${HOME:-/root}")
+	[ -z "${SUDO_USER:-}" ] || homes=("$(getent passwd "$SUDO_USER" | cut -d: -f6)" "${HOME:-/root}")
 
 	mkdir -p "$root/usr/etc" "$root/usr/local/etc"
 	{

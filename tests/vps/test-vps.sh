@@ -7,8 +7,14 @@ set -uo pipefail
 
 here=$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")
 vps=$here/vps
-# shellcheck source=lib.sh
-. "$here/lib.sh"
+# shellcheck source=../lib.sh
+. "$here/../lib.sh"
+
+# matches WHAT PATTERN TEXT
+matches()
+{
+	check "$1" contains "$3" "$2"
+}
 
 if [ "$(id -u)" -ne 0 ]; then
 	matches "not being root is said with what to type" 'sudo ' "$("$vps" up --bare 2>&1)"
@@ -77,7 +83,7 @@ numbers="" namespaces="" processes=""
 
 # Usage
 
-equal "no verb: status 2" 2 "$("$vps" >/dev/null 2>&1; echo $?)"
+check "no verb: status 2" equal 2 "$("$vps" >/dev/null 2>&1; echo $?)"
 matches "no verb: usage" 'usage: vps up' "$("$vps" 2>&1)"
 matches "--help: usage on standard output" 'usage: vps up' "$("$vps" --help 2>/dev/null)"
 matches "unknown verb" "there is no 'fly'" "$("$vps" fly 2>&1)"
@@ -100,35 +106,49 @@ done
 matches "missing tools are named with what to type" 'apt-get install.*systemd-container' \
 	"$(PATH=$scratch/bin "$vps" up --bare 2>&1)"
 
+# A firewall that drops what is forwarded, in a network namespace of its own
+
+unshare --net bash -c '
+	. "$1/network.sh"
+	nft add table ip filter
+	nft add chain ip filter FORWARD "{ type filter hook forward priority 0; policy drop; }"
+	nft add rule ip filter FORWARD counter drop
+	before=$(nft list ruleset)
+	firewall_open 7
+	firewall_open 77
+	nft list chain ip filter FORWARD >"$2/open"
+	firewall_close 7
+	nft list chain ip filter FORWARD >"$2/half"
+	firewall_close 77
+	[ "$before" = "$(nft list ruleset)" ] && echo same >"$2/closed"' - "$here" "$scratch"
+matches "firewall: opened before it drops" 'hkv7" .*accept.*hkv7" .*accept.* drop[[:space:]}]*$' \
+	"$(tr '\n' ' ' <"$scratch/open")"
+check "firewall: closing one leaves the other" equal 2 "$(grep -c hostkit-vps "$scratch/half")"
+check "firewall: closed as it was" equal same "$(cat "$scratch/closed")"
+
 # Boot
 
 forwarding=$(cat /proc/sys/net/ipv4/conf/*/forwarding | sort | uniq -c)
 began=$(date +%s%N)
-address_a=$("$vps" up --bare --name "$a" 2>"$scratch/up.log")
+address_a=$(umask 077 && "$vps" up --bare --name "$a" 2>"$scratch/up.log")
 status=$?
-usec=$((($(date +%s%N) - began) / 1000))
-if [ $status -ne 0 ]; then
-	fail "up --bare" "$(cat "$scratch/up.log")"
-	finish
-fi
+msec=$((($(date +%s%N) - began) / 1000000))
+check "up --bare" sh -c 'cat "$1"; exit "$2"' - "$scratch/up.log" $status
+[ $status -eq 0 ] || finish
 remember "$a"
-if [ $usec -lt 5000000 ]; then
-	pass "boot in under 5 s" "$((usec / 1000)) ms"
-else
-	fail "boot in under 5 s" "$((usec / 1000)) ms"
-fi
+check "boot in under 5 s ($msec ms)" test $msec -lt 5000
 matches "up prints the address line alone" '^10\.203\.[0-9]+\.2 [0-9]+ 80$' "$address_a"
-equal "address prints the same" "$address_a" "$("$vps" address --name "$a")"
+check "address prints the same" equal "$address_a" "$("$vps" address --name "$a")"
 matches "up says on stderr how long it took" 'booted in' "$(cat "$scratch/up.log")"
 matches "list shows it" "$a $address_a up" "$("$vps" list)"
 matches "up again is refused with what to type" "running already.*down --name $a" \
 	"$("$vps" up --bare --name "$a" 2>&1)"
-equal "its init is systemd" systemd "$(on "$a" cat /proc/1/comm)"
-equal "systemd is content" running "$(on "$a" systemctl is-system-running)"
+check "its init is systemd" equal systemd "$(on "$a" cat /proc/1/comm)"
+check "systemd is content" equal running "$(on "$a" systemctl is-system-running)"
 read -r ip_a _ <<<"$address_a"
 matches "its nginx answers on port 80" '^HTTP/1.1 200' "$(curl -sI --max-time 5 "http://$ip_a/")"
-equal "Redis answers" PONG "$(on "$a" redis-cli ping)"
-equal "PostgreSQL answers" 42 "$(on "$a" setpriv --reuid postgres --regid postgres --init-groups \
+check "Redis answers" equal PONG "$(on "$a" redis-cli ping)"
+check "PostgreSQL answers" equal 42 "$(on "$a" setpriv --reuid postgres --regid postgres --init-groups \
 	env -C / psql -X -A -t -d template1 -c 'select 6 * 7')"
 
 # Running commands
@@ -140,35 +160,35 @@ printf 'a\nb\r\n\0\x1b[1m\xff' >"$scratch/data"
 on "$a" cat <"$scratch/data" >"$scratch/back"
 check "exec: control bytes come back the same" cmp "$scratch/data" "$scratch/back"
 on "$a" sh -c 'echo out; echo err >&2' >"$scratch/out" 2>"$scratch/err"
-equal "exec: standard output apart" out "$(cat "$scratch/out")"
-equal "exec: standard error apart" err "$(cat "$scratch/err")"
+check "exec: standard output apart" equal out "$(cat "$scratch/out")"
+check "exec: standard error apart" equal err "$(cat "$scratch/err")"
 on "$a" sh -c 'exit 37'
-equal "exec: exit status 37" 37 $?
+check "exec: exit status 37" equal 37 $?
 on "$a" no-such-command 2>/dev/null
-equal "exec: no such command" 127 $?
+check "exec: no such command" equal 127 $?
 on "$a" sh -c 'kill -TERM $$' 2>/dev/null
-equal "exec: ended by a signal" 143 $?
-equal "exec: arguments arrive as they are" "$(printf '[%s]' 'a b' '' '*' '$x' --name)" \
+check "exec: ended by a signal" equal 143 $?
+check "exec: arguments arrive as they are" equal "$(printf '[%s]' 'a b' '' '*' '$x' --name)" \
 	"$(on "$a" printf '[%s]' 'a b' '' '*' '$x' --name)"
-equal "exec: environment" "HOME LANG PATH TERM" \
+check "exec: environment" equal "HOME LANG PATH TERM" \
 	"$(SECRET=1 on "$a" sh -c 'env -u PWD env' | cut -d= -f1 | sort | xargs)"
-equal "exec: in root's home, which is empty but for what tools made" "/root" "$(on "$a" pwd)"
+check "exec: in root's home, which is empty but for what tools made" equal "/root" "$(on "$a" pwd)"
 on "$a" sh -c 'sleep 300 & echo $!' >"$scratch/pid"
 matches "exec: what it leaves behind belongs to the VPS's init" 'init.scope' \
 	"$(on "$a" cat "/proc/$(cat "$scratch/pid")/cgroup")"
 timeout 0.5 "$vps" exec --name "$a" sleep 4711
-equal "exec: killed outside" 124 $?
-check "exec: and then gone inside, too" wait_until 5 on "$a" sh -c '! pgrep -f "^sleep 4711"'
+check "exec: killed outside" equal 124 $?
+check "exec: and then gone inside, too" wait_for 5 on "$a" sh -c '! pgrep -f "^sleep 4711"'
 
 # What of this machine is inside
 
-equal "homes and temporary files are not this machine's" "" \
+check "homes and temporary files are not this machine's" equal "" \
 	"$(on "$a" sh -c 'ls -A /home /mnt /media; ls -A /var/tmp /tmp | grep -v "^\.\|^systemd-private"' |
 	grep -v ':$' | xargs)"
 for path in "$here" /run/hostkit-vps; do
 	check "$path is not inside" on "$a" test ! -e "$path"
 done
-equal "PATH is Debian's own" /usr/bin/env "$(on "$a" sh -c 'command -v env')"
+check "PATH is Debian's own" equal /usr/bin/env "$(on "$a" sh -c 'command -v env')"
 check "a folder of the lower layer can be renamed" \
 	on "$a" sh -c 'mv /usr/share/doc /usr/share/doc2 && mv /usr/share/doc2 /usr/share/doc'
 
@@ -177,7 +197,7 @@ check "a folder of the lower layer can be renamed" \
 matches "npm reaches its registry" '^[0-9]+\.[0-9]+\.[0-9]+' \
 	"$(on "$a" systemd-run --quiet --pipe --wait -p DynamicUser=yes -p PrivateTmp=yes \
 		-E HOME=/tmp npm view is-number version 2>&1)"
-equal "npm has nothing to complain of" "" \
+check "npm has nothing to complain of" equal "" \
 	"$(on "$a" systemd-run --quiet --pipe --wait -p DynamicUser=yes -p PrivateTmp=yes \
 		-E HOME=/tmp npm view is-number version 2>&1 >/dev/null)"
 # Without the machine's lists, which may be fresh enough not to be asked for again.
@@ -202,7 +222,7 @@ memory_hog()
 if on "$a" sh -c 'grep -qw memory /sys/fs/cgroup/cgroup.controllers 2>/dev/null ||
 	[ -d /sys/fs/cgroup/memory/init.scope ]'; then
 	memory_limits=yes
-	equal "without a limit 100 MB are no trouble" 100000000 \
+	check "without a limit 100 MB are no trouble" equal 100000000 \
 		"$(memory_hog)"
 	check "MemoryMax bites" test "$(memory_hog -p MemoryMax=30M -p MemorySwapMax=0)" != 100000000
 else
@@ -217,10 +237,72 @@ else
 	skip "TasksMax bites" "this machine hands no pids controller down"
 fi
 
+# Installing a build: a small project with units of HostKit's names, so that it can fail, too
+
+project=$scratch/project
+mkdir -p "$project"
+cat >"$project/meson.build" <<'END'
+project('small', version: '1')
+install_data('hostkitd', install_dir: get_option('sbindir'), install_mode: 'rwxr-xr-x')
+install_data('hostkit.conf', install_dir: get_option('sysconfdir') / 'hostkit')
+install_data('hostkitd.service', 'hostkit-sshd.service', install_dir: '/usr/lib/systemd/system')
+install_data('small.sysusers', rename: 'small.conf', install_dir: '/usr/lib/sysusers.d')
+install_data('small.tmpfiles', rename: 'small.conf', install_dir: '/usr/lib/tmpfiles.d')
+END
+cp /bin/sleep "$project/hostkitd"
+printf '[domain]\nlisten = 1\n[ssh]\n# listen = 22\nlisten = 0.0.0.0:2022 ; any\n' >"$project/hostkit.conf"
+echo 'u small - "Small"' >"$project/small.sysusers"
+echo 'd /var/lib/small 0750 small small' >"$project/small.tmpfiles"
+for unit in hostkitd hostkit-sshd; do
+	printf '[Service]\nUser=small\nExecStart=/usr/sbin/hostkitd %s\n[Install]\nWantedBy=multi-user.target\n' \
+		infinity >"$project/$unit.service"
+done
+install_small()
+{
+	HOME=/root "$here/install-build" --name "$a" "$scratch/build" 2>&1
+}
+if command -v meson >/dev/null && meson setup --prefix=/usr --sysconfdir=/etc "$scratch/build" \
+	"$project" >"$scratch/meson.log" 2>&1; then
+	check "install-build" install_small
+	check "install-build: the services run" equal "active active" \
+		"$(on "$a" systemctl is-active hostkitd hostkit-sshd | xargs)"
+	check "install-build: and start at boot" equal "enabled enabled" \
+		"$(on "$a" systemctl is-enabled hostkitd hostkit-sshd | xargs)"
+	check "install-build: users and folders are there" equal "small:small 750" \
+		"$(on "$a" stat -c '%U:%G %a' /var/lib/small)"
+	check "install-build: the system's folders stay as they are" equal "755 755 1777 700" \
+		"$(on "$a" stat -c %a / /etc /tmp /root | xargs)"
+	check "address has the port of the configuration" equal "$ip_a 2022 80" \
+		"$("$vps" address --name "$a")"
+	before=$(on "$a" systemctl show --property=MainPID hostkitd)
+	began=$(date +%s%N)
+	check "install-build again, over a program that runs" install_small
+	check "install-build: it runs anew" test \
+		"$before" != "$(on "$a" systemctl show --property=MainPID hostkitd)"
+	msec=$((($(date +%s%N) - began) / 1000000))
+	check "install-build of what is up to date takes under 3 s ($msec ms)" test $msec -lt 3000
+	cp /bin/false "$project/hostkitd"
+	sed -i '/^ExecStart/i Type=notify' "$project/hostkitd.service"
+	matches "install-build: a service that does not start is said" "HostKit does not start in $a" \
+		"$(install_small)"
+	sed -i '/hostkit-sshd.service/d' "$project/meson.build"
+	matches "install-build: no units to install is said" 'this checkout has no units to install' \
+		"$(install_small)"
+	sed -i 's/^project/projekt/' "$project/meson.build"
+	matches "install-build: a build that fails is said" 'this failed: ninja' "$(install_small)"
+	matches "up ends when the build fails" 'this failed: ninja' \
+		"$(HOSTKIT_BUILD=$scratch/build "$vps" up --name "$b" 2>&1)"
+	check "and leaves nothing" test ! -e "/run/hostkit-vps/$b"
+	on "$a" systemctl disable --quiet --now hostkitd hostkit-sshd
+	on "$a" rm -r /etc/hostkit
+else
+	skip "install-build" "meson is not installed"
+fi
+
 # Two at once
 
-address_b=$("$vps" up --bare --name "$b" --size 512M 2>"$scratch/up.log") ||
-	fail "a second one" "$(cat "$scratch/up.log")"
+address_b=$("$vps" up --bare --name "$b" --size 512M 2>"$scratch/up.log")
+check "a second one" sh -c 'cat "$1"; exit "$2"' - "$scratch/up.log" $?
 remember "$b"
 read -r ip_b _ <<<"$address_b"
 check "the second one has an address of its own" test "$ip_a" != "$ip_b"
@@ -250,12 +332,12 @@ rebooted()
 on "$a" sh -c 'echo kept >/var/lib/kept; sync; redis-cli set key kept >/dev/null; redis-cli save >/dev/null'
 before=$(boot_id "$a")
 on "$a" reboot 2>/dev/null
-check "reboot comes back" wait_until 30 rebooted "$a"
-equal "reboot: files are kept" kept "$(on "$a" cat /var/lib/kept)"
-equal "reboot: Redis has its data" kept "$(on "$a" redis-cli get key)"
+check "reboot comes back" wait_for 30 rebooted "$a"
+check "reboot: files are kept" equal kept "$(on "$a" cat /var/lib/kept)"
+check "reboot: Redis has its data" equal kept "$(on "$a" redis-cli get key)"
 matches "reboot: nginx answers" '^HTTP/1.1 200' "$(curl -sI --max-time 5 "http://$ip_a/")"
-equal "reboot: same address" "$address_a" "$("$vps" address --name "$a")"
-equal "reboot: systemd is content" running "$(on "$a" systemctl is-system-running)"
+check "reboot: same address" equal "$address_a" "$("$vps" address --name "$a")"
+check "reboot: systemd is content" equal running "$(on "$a" systemctl is-system-running)"
 
 on "$a" setpriv --reuid postgres --regid postgres --init-groups env -C / psql -X -q -d template1 \
 	-c 'create table kept as select 42 as v'
@@ -263,16 +345,16 @@ on "$a" sh -c 'echo cut >/var/lib/kept; sleep 300 </dev/null >/dev/null 2>&1 &'
 before=$(boot_id "$a")
 check "crash" "$vps" crash --name "$a"
 check "crash: it is up again at once" rebooted "$a"
-equal "crash: files are kept" cut "$(on "$a" cat /var/lib/kept)"
-equal "crash: PostgreSQL recovers" 42 "$(on "$a" setpriv --reuid postgres --regid postgres \
+check "crash: files are kept" equal cut "$(on "$a" cat /var/lib/kept)"
+check "crash: PostgreSQL recovers" equal 42 "$(on "$a" setpriv --reuid postgres --regid postgres \
 	--init-groups env -C / psql -X -A -t -d template1 -c 'select v from kept')"
-equal "crash: no process survives" "" "$(on "$a" pgrep -x sleep)"
-equal "crash: systemd is content" running "$(on "$a" systemctl is-system-running)"
+check "crash: no process survives" equal "" "$(on "$a" pgrep -x sleep)"
+check "crash: systemd is content" equal running "$(on "$a" systemctl is-system-running)"
 if [ "$memory_limits" = yes ]; then
 	check "crash: limits still bite" \
 		test "$(memory_hog -p MemoryMax=30M -p MemorySwapMax=0)" != 100000000
 fi
-equal "the other one did not notice" running "$(on "$b" systemctl is-system-running)"
+check "the other one did not notice" equal running "$(on "$b" systemctl is-system-running)"
 
 # The end
 
@@ -289,13 +371,13 @@ matches "which still answers" '^HTTP/1.1 200' "$(curl -sI --max-time 5 "http://$
 supervisor=$(cut -d' ' -f1 "/run/hostkit-vps/$b/supervisor")
 # shellcheck disable=SC2046 # numbers
 kill -KILL "$supervisor" $(pgrep -P "$supervisor")
-check "killed supervisor: it is over at once" wait_until 5 test ! -e "/proc/$supervisor"
-equal "killed supervisor: list no longer shows it" "" "$("$vps" list | grep "^$b ")"
+check "killed supervisor: it is over at once" wait_for 5 test ! -e "/proc/$supervisor"
+check "killed supervisor: list no longer shows it" equal "" "$("$vps" list | grep "^$b ")"
 check "killed supervisor: down succeeds" "$vps" down --name "$b"
-wait_until 5 no_traces
-equal "nothing is left behind" "" "$(traces)"
+wait_for 5 no_traces
+check "nothing is left behind" equal "" "$(traces)"
 if [ -z "$("$vps" list)" ]; then
-	equal "forwarding is as it was" "$forwarding" \
+	check "forwarding is as it was" equal "$forwarding" \
 		"$(cat /proc/sys/net/ipv4/conf/*/forwarding | sort | uniq -c)"
 	check "the state folder is gone" test ! -e /run/hostkit-vps
 else
@@ -305,7 +387,7 @@ fi
 # Killed in the midst of starting: `up` of the same name cleans up by itself.
 "$vps" up --bare --name "$b" >/dev/null 2>&1 &
 starter=$!
-wait_until 5 test -s "/run/hostkit-vps/$b/nspawn"
+wait_for 5 test -s "/run/hostkit-vps/$b/nspawn"
 remember "$b" 2>/dev/null
 kill -KILL $starter
 # shellcheck disable=SC2046
@@ -314,9 +396,9 @@ wait $starter 2>/dev/null
 check "up after a killed up" "$vps" up --bare --name "$b"
 remember "$b"
 on "$b" poweroff 2>/dev/null
-check "power-off inside ends it" wait_until 30 sh -c "! '$vps' list | grep -q '^$b '"
+check "power-off inside ends it" wait_for 30 sh -c "! '$vps' list | grep -q '^$b '"
 "$vps" down --name "$b" 2>/dev/null
-wait_until 5 no_traces
-equal "nothing is left behind after all that" "" "$(traces)"
+wait_for 5 no_traces
+check "nothing is left behind after all that" equal "" "$(traces)"
 
 finish
