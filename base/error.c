@@ -10,11 +10,13 @@ _printf_(4, 0) static void error_set(struct error *err, int number, const char *
 				     const char *fmt, va_list ap)
 {
 	int saved = errno;
+	/* before the old one goes: it may be among the arguments */
+	char *message = str_vformat(fmt, ap);
 
 	error_done(err);
 	err->number = number < 0 ? number : -EIO;
 	err->code = code;
-	err->message = str_vformat(fmt, ap);
+	err->message = message;
 	errno = saved;
 }
 
@@ -41,6 +43,7 @@ int error_user(struct error *err, int number, const char *code, const char *fmt,
 int error_internal(struct error *err, int number, const char *fmt, ...)
 {
 	_cleanup_free_ char *what = NULL;
+	int saved = errno;
 	va_list ap;
 
 	if (!err)
@@ -51,19 +54,21 @@ int error_internal(struct error *err, int number, const char *fmt, ...)
 	va_end(ap);
 
 	what = TAKE_PTR(err->message);
-	err->message =
-		str_format("%s: %s", what ? what : "out of memory", strerror(-number));
+	err->message = str_format("%s: %s", what ? what : "out of memory",
+				  strerror(-err->number));
+	errno = saved;
 	return number;
 }
 
 void error_suggest(struct error *err, const char *fmt, ...)
 {
+	_cleanup_free_ char *old = NULL;
 	va_list ap;
 
 	if (!err)
 		return;
 
-	free(err->suggestion);
+	old = err->suggestion;
 	va_start(ap, fmt);
 	err->suggestion = str_vformat(fmt, ap);
 	va_end(ap);

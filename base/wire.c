@@ -2,12 +2,13 @@
 
 static const uint8_t *wire_take(struct wire *w, size_t size)
 {
-	const uint8_t *p = w->data + w->at;
+	const uint8_t *p;
 
 	if (w->failed || size > w->size - w->at) {
 		w->failed = true;
 		return NULL;
 	}
+	p = w->data + w->at;
 	w->at += size;
 	return p;
 }

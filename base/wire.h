@@ -6,7 +6,7 @@
  * A message is a flat sequence of fields without tags: integers are little-endian of fixed
  * width, a string is a 32-bit length and that many bytes. Reading: get every field, then ask
  * wire_end() once whether the message was whole. A reader that failed returns zeros and
- * empty strings from then on, so no result needs a check of its own.
+ * NULL strings from then on, so no result needs a check of its own before that.
  */
 
 #include <stdbool.h>
