@@ -72,9 +72,16 @@ void escape_append(struct strbuf *buf, const void *data, size_t size)
 char *escape_text(const char *s, size_t max_bytes)
 {
 	_cleanup_strbuf_ struct strbuf buf = { 0 };
-	size_t size = strlen(s);
+	size_t size = strlen(s), shown = size;
 
-	escape_append(&buf, s, size < max_bytes ? size : max_bytes);
+	if (size > max_bytes) {
+		shown = max_bytes;
+		/* not through the middle of a character: at most three bytes follow its first */
+		for (int i = 0; i < 3 && shown > 0 && ((uint8_t)s[shown] & 0xc0) == 0x80;
+		     i++)
+			shown--;
+	}
+	escape_append(&buf, s, shown);
 	if (size > max_bytes)
 		strbuf_str(&buf, "...");
 	return strbuf_steal(&buf);
