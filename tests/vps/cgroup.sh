@@ -34,6 +34,8 @@ cgroup_create()
 		case $path in
 		*/hostkit-vps-"$name".scope) top=$point$path ;;
 		esac
+		# In a container some hierarchies are read-only: then we do without.
+		[ -d "$top" ] || mkdir -- "$top" 2>/dev/null || continue
 		echo "$controllers $point $top" >>"$file"
 		mkdir -p -- "$top/loop" "$top/boot"
 		echo $$ >"$top/loop/cgroup.procs"

@@ -5,7 +5,7 @@
 # registries' passwords) is not on it.
 
 # Top-level folders that are the operating system's; all others are hidden.
-disk_keep=" bin boot dev etc lib lib32 lib64 libx32 opt proc run sbin srv sys usr var "
+disk_keep=" bin boot dev etc lib lib32 lib64 libx32 opt proc run sbin sys usr var "
 
 # Hidden below them. No error where one is not there.
 disk_hide=(
@@ -47,7 +47,7 @@ disk_lowers()
 {
 	echo /
 	awk '$3 ~ /^(ext[234]|xfs|btrfs|f2fs|zfs|bcachefs)$/ &&
-		$2 ~ /^\/(usr|var|etc|opt|srv)(\/|$)/ &&
+		$2 ~ /^\/(usr|var|etc|opt)(\/|$)/ &&
 		$2 !~ /^\/var\/(tmp|lib\/(docker|containers|containerd|lxc|machines|kubelet)|snap)(\/|$)/ {
 		print $2 }' /proc/self/mounts | sort -u
 }
@@ -112,7 +112,7 @@ disk_create()
 disk_fill()
 {
 	local root=$1 name=$2 index=$3
-	install -d -m 755 "$root"/{home,media,mnt,etc/systemd/{system,system.conf.d,journald.conf.d}} \
+	install -d -m 755 "$root"/{home,media,mnt,srv,etc/systemd/{system,system.conf.d,journald.conf.d}} \
 		"$root"/{etc/nginx/sites-enabled,var/lib/systemd,usr/lib/hostkit-vps}
 	install -d -m 1777 "$root/tmp" "$root/var/tmp"
 	install -d -m 700 "$root/root"
@@ -172,10 +172,10 @@ disk_units()
 	done
 	ln -s /lib/systemd/system/redis-server.service "$units/redis.service"
 	# A machine that systemd does not boot lacks the package that has them.
-	for unit in reboot poweroff halt shutdown; do
-		[ -e "$root/usr/sbin/$unit" ] || [ -e "$root/sbin/$unit" ] ||
-			ln -s /bin/systemctl "$root/usr/sbin/$unit"
+	for unit in halt poweroff reboot runlevel shutdown telinit; do
+		[ -e "$root/sbin/$unit" ] || ln -s /bin/systemctl "$root/sbin/$unit"
 	done
+	[ -e "$root/sbin/init" ] || ln -s /lib/systemd/systemd "$root/sbin/init"
 	printf '%s\n' '[Journal]' Storage=volatile RuntimeMaxUse=32M ForwardToConsole=no \
 		ForwardToWall=no >"$root/etc/systemd/journald.conf.d/50-vps.conf"
 }
@@ -203,7 +203,8 @@ disk_postgres()
 			install -d -m 700 -o postgres -g postgres "$root$data"
 			setpriv --reuid postgres --regid postgres --init-groups \
 				"/usr/lib/postgresql/$version/bin/initdb" --no-sync \
-				--pgdata="$root$data" --auth-local=peer --auth-host=scram-sha-256
+				--pgdata="$root$data" --encoding=UTF8 --locale=C.UTF-8 \
+				--auth-local=peer --auth-host=scram-sha-256
 		fi
 		dropin=$root/etc/systemd/system/postgresql@$version-$cluster.service.d
 		mkdir "$dropin"

@@ -8,6 +8,8 @@ index_take()
 	for ((n = 1; n <= 254; n++)); do
 		mkdir -p -- "$VPS_STATE/.index"
 		[ ! -e "/sys/class/net/hkv$n" ] || continue
+		# This machine may be a VPS of another one.
+		[ -z "$(ip -4 -o address show to "10.203.$n.0/30")" ] || continue
 		if ln -sT -- "$1" "$VPS_STATE/.index/$n" 2>/dev/null; then
 			echo "$n"
 			return
