@@ -69,23 +69,37 @@ network_restore()
 	[ ! -e "$VPS_STATE/.forwarding" ] || with_shared_lock forward_restore
 }
 
-# A firewall that drops what is forwarded (Docker's, ufw's) would drop ours: a table of our
-# own cannot overrule it, a rule in its chain can.
+# "family table chain" of every chain that may drop what is forwarded (Docker, ufw, firewalld).
+firewall_chains()
+{
+	nft list chains 2>/dev/null | awk '
+		$1 == "table" { family = $2; table = $3 }
+		$1 == "chain" { chain = $2 }
+		/hook forward/ && (family == "ip" || family == "inet") { print family, table, chain }'
+}
+
+# A table of our own cannot overrule such a chain; a rule at its top can.
 firewall_open()
 {
-	nft list chain ip filter FORWARD >/dev/null 2>&1 || return 0
-	nft -f - <<-END
-	insert rule ip filter FORWARD iifname "hkv$1" counter accept comment "hostkit-vps-$1"
-	insert rule ip filter FORWARD oifname "hkv$1" counter accept comment "hostkit-vps-$1"
-	END
+	local chain
+	firewall_chains | while read -r chain; do
+		nft -f - <<-END
+		insert rule $chain iifname "hkv$1" accept comment "hostkit-vps-$1"
+		insert rule $chain oifname "hkv$1" accept comment "hostkit-vps-$1"
+		END
+	done
 }
 
 firewall_close()
 {
-	local handle
-	for handle in $(nft -a list chain ip filter FORWARD 2>/dev/null |
-		sed -n "s/.*comment \"hostkit-vps-$1\" # handle \([0-9]*\)$/\1/p"); do
-		nft delete rule ip filter FORWARD handle "$handle"
+	local chain handle
+	firewall_chains | while read -r chain; do
+		# shellcheck disable=SC2086 # family, table and chain are three words
+		nft -a list chain $chain |
+			sed -n "s/.*comment \"hostkit-vps-$1\" # handle \([0-9]*\)$/\1/p" |
+			while read -r handle; do
+				nft delete rule $chain handle "$handle"
+			done
 	done
 }
 
@@ -129,5 +143,5 @@ network_down()
 {
 	ip link delete "hkv$1" 2>/dev/null || :
 	nft delete table ip "hostkit_vps_$1" 2>/dev/null || :
-	firewall_close "$1"
+	firewall_close "$1" || :
 }

@@ -46,7 +46,7 @@ traces()
 	for n in $numbers; do
 		ip link show "hkv$n" 2>/dev/null
 		nft list table ip "hostkit_vps_$n" 2>/dev/null
-		nft list chain ip filter FORWARD 2>/dev/null | grep "hostkit-vps-$n\""
+		nft list ruleset | grep "hostkit-vps-$n\""
 		ip route | grep "10\.203\.$n\."
 	done
 	for n in "$a" "$b"; do
@@ -113,17 +113,21 @@ unshare --net bash -c '
 	nft add table ip filter
 	nft add chain ip filter FORWARD "{ type filter hook forward priority 0; policy drop; }"
 	nft add rule ip filter FORWARD counter drop
+	nft add table inet mine
+	nft add chain inet mine onward "{ type filter hook forward priority 10; policy drop; }"
 	before=$(nft list ruleset)
 	firewall_open 7
 	firewall_open 77
 	nft list chain ip filter FORWARD >"$2/open"
+	nft list chain inet mine onward >"$2/open2"
 	firewall_close 7
-	nft list chain ip filter FORWARD >"$2/half"
+	nft list ruleset >"$2/half"
 	firewall_close 77
 	[ "$before" = "$(nft list ruleset)" ] && echo same >"$2/closed"' - "$here" "$scratch"
 matches "firewall: opened before it drops" 'hkv7" .*accept.*hkv7" .*accept.* drop[[:space:]}]*$' \
 	"$(tr '\n' ' ' <"$scratch/open")"
-check "firewall: closing one leaves the other" equal 2 "$(grep -c hostkit-vps "$scratch/half")"
+matches "firewall: opened in every chain" 'hkv7" accept' "$(cat "$scratch/open2")"
+check "firewall: closing one leaves the other" equal 4 "$(grep -c hostkit-vps "$scratch/half")"
 check "firewall: closed as it was" equal same "$(cat "$scratch/closed")"
 
 # Boot
@@ -196,6 +200,9 @@ check "a folder of the lower layer can be renamed" \
 matches "npm reaches its registry" '^[0-9]+\.[0-9]+\.[0-9]+' \
 	"$(on "$a" systemd-run --quiet --pipe --wait -p DynamicUser=yes -p PrivateTmp=yes \
 		-E HOME=/tmp npm view is-number version 2>&1)"
+matches "npm reaches its registry without any environment" '^[0-9]+\.[0-9]+\.[0-9]+' \
+	"$(on "$a" setpriv --reuid nobody --regid nogroup --clear-groups env -i -C / PATH=/usr/bin:/bin \
+		HOME=/nonexistent npm_config_cache=/tmp/none npm view is-number version 2>&1)"
 check "npm has nothing to complain of" equal "" \
 	"$(on "$a" systemd-run --quiet --pipe --wait -p DynamicUser=yes -p PrivateTmp=yes \
 		-E HOME=/tmp npm view is-number version 2>&1 >/dev/null)"
@@ -249,7 +256,7 @@ install_data('small.sysusers', rename: 'small.conf', install_dir: '/usr/lib/sysu
 install_data('small.tmpfiles', rename: 'small.conf', install_dir: '/usr/lib/tmpfiles.d')
 END
 cp /bin/sleep "$project/hostkitd"
-printf '[domain]\nlisten = 1\n[ssh]\n# listen = 22\nlisten = 0.0.0.0:2022 ; any\n' >"$project/hostkit.conf"
+printf '[domain]\nlisten = 1\n[ssh]\n# listen = 22\nlisten = 127.0.0.1:22 0.0.0.0:2022 [::]:2023 ; any\n[s]\nlisten = 3\n' >"$project/hostkit.conf"
 echo 'u small - "Small"' >"$project/small.sysusers"
 echo 'd /var/lib/small 0750 small small' >"$project/small.tmpfiles"
 for unit in hostkitd hostkit-sshd; do
