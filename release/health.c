@@ -21,6 +21,8 @@
 #define POLL_EAGER_USEC (5ull * 1000000)
 #define POLL_LAZY_USEC 500000ull
 #define PROBE_TIMEOUT_MSEC 10000ull
+/* The last look gets at least this, or it would see nothing but its own haste. */
+#define PROBE_TIMEOUT_MIN_MSEC 1000ull
 #define HEALTH_TIMEOUT_SEC_DEFAULT 120u
 
 struct health {
@@ -170,17 +172,17 @@ static int look_at_port(struct health *health, struct error *err)
 {
 	_cleanup_close_ int out_fd = -EBADF, pidfd = -EBADF;
 	struct job *job = health->job;
-	uint64_t now = loop_now();
-	uint64_t left_msec =
-		health->deadline > now ? (health->deadline - now) / 1000 + 1 : 1;
+	uint64_t now = loop_now(), timeout_msec = PROBE_TIMEOUT_MIN_MSEC;
 	pid_t pid;
 	int r, status;
 
 	if (!port_answers(job->details.port))
 		return 0;
-	r = start_probe(job,
-			left_msec < PROBE_TIMEOUT_MSEC ? left_msec : PROBE_TIMEOUT_MSEC,
-			&out_fd, &pid, &pidfd, err);
+	if (health->deadline > now + timeout_msec * 1000)
+		timeout_msec = (health->deadline - now) / 1000;
+	if (timeout_msec > PROBE_TIMEOUT_MSEC)
+		timeout_msec = PROBE_TIMEOUT_MSEC;
+	r = start_probe(job, timeout_msec, &out_fd, &pid, &pidfd, err);
 	if (r < 0)
 		return r;
 	r = loop_wait(&job->loop, pidfd, LOOP_FOREVER); /* it has a deadline of its own */
@@ -191,6 +193,9 @@ static int look_at_port(struct health *health, struct error *err)
 		return r;
 	if (status == PROBE_EXIT_HEALTHY)
 		return 1;
+	if (status ==
+	    128 + SIGTERM) /* the whole unit is told to stop, and we shall see */
+		return 0;
 	if (status < 0 || status == PROBE_EXIT_FAILED || status == PROBE_EXIT_USAGE)
 		return error_internal(err, -EIO, "hostkit-probe ended with %d", status);
 	remember(health, status, out_fd);
