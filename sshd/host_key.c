@@ -1,0 +1,129 @@
+/* Host keys on disk. Runs as hostkit-sshd before any connection exists, and in a process that waits for one. */
+
+#include "sshd/host_key.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/str.h"
+
+#define HOST_KEY_RSA_BITS 3072
+
+static const struct {
+	const char *name;
+	enum ssh_keytypes_e type;
+	int bits;
+} host_keys[_HOST_KEY_TYPE_N] = {
+	[HOST_KEY_ED25519] = { "ssh_host_ed25519_key", SSH_KEYTYPE_ED25519, 0 },
+	[HOST_KEY_RSA] = { "ssh_host_rsa_key", SSH_KEYTYPE_RSA, HOST_KEY_RSA_BITS },
+};
+
+DEFINE_CLEANUP(ssh_key, ssh_key_free);
+
+static char *host_key_path(const char *path, enum host_key_type type)
+{
+	return str_format("%s/%s", path, host_keys[type].name);
+}
+
+int host_key_load(const char *path, enum host_key_type type, ssh_key *ret_key,
+		  struct error *err)
+{
+	_cleanup_free_ char *file = host_key_path(path, type);
+	_cleanup_(ssh_key_freep) ssh_key key = NULL;
+
+	if (!file)
+		return error_internal(err, -ENOMEM, "host key");
+	if (ssh_pki_import_privkey_file(file, NULL, NULL, NULL, &key) != SSH_OK)
+		return error_internal(err, -EINVAL, "host key %s cannot be read", file);
+	*ret_key = TAKE_PTR(key);
+	return 0;
+}
+
+static void log_fingerprint(ssh_key key, const char *file)
+{
+	_cleanup_free_ char *text = NULL;
+	unsigned char *hash = NULL;
+	size_t size = 0;
+
+	if (ssh_get_publickey_hash(key, SSH_PUBLICKEY_HASH_SHA256, &hash, &size) !=
+	    SSH_OK)
+		return;
+	text = ssh_get_fingerprint_hash(SSH_PUBLICKEY_HASH_SHA256, hash, size);
+	ssh_clean_pubkey_hash(&hash);
+	log_info("host key %s: %s", file, text ? text : "?");
+}
+
+/* Returns 1 when a usable file is there, 0 when there is none. */
+static int host_key_exists(const char *file, struct error *err)
+{
+	struct stat st;
+
+	if (lstat(file, &st) < 0) {
+		if (errno == ENOENT)
+			return 0;
+		return error_internal(err, -errno, "host key %s", file);
+	}
+	if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+		return error_internal(err, -EPERM,
+				      "host key %s must be a file of mode 0600 that "
+				      "belongs to uid %u",
+				      file, geteuid());
+	return 1;
+}
+
+/* Under another name first: a key that is only half written must never be taken for one. */
+static int host_key_write(ssh_key key, const char *file, struct error *err)
+{
+	_cleanup_free_ char *fresh = str_format("%s.new", file);
+	_cleanup_close_ int fd = -EBADF;
+
+	if (!fresh)
+		return error_internal(err, -ENOMEM, "host key");
+	(void)unlink(fresh); /* left over from a start that was cut short */
+	if (ssh_pki_export_privkey_file(key, NULL, NULL, NULL, fresh) != SSH_OK)
+		return error_internal(err, -EIO, "write host key %s", fresh);
+	fd = open(fresh, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fchmod(fd, 0600) < 0 || fsync(fd) < 0 || rename(fresh, file) < 0)
+		return error_internal(err, -errno, "write host key %s", file);
+	return 0;
+}
+
+static int host_key_make(const char *path, enum host_key_type type, struct error *err)
+{
+	_cleanup_free_ char *file = host_key_path(path, type);
+	_cleanup_(ssh_key_freep) ssh_key key = NULL;
+	int r;
+
+	if (!file)
+		return error_internal(err, -ENOMEM, "host key");
+	r = host_key_exists(file, err);
+	if (r < 0)
+		return r;
+	if (r == 0) {
+		if (ssh_pki_generate(host_keys[type].type, host_keys[type].bits, &key) !=
+		    SSH_OK)
+			return error_internal(err, -EIO, "make host key %s", file);
+		r = host_key_write(key, file, err);
+	} else {
+		r = host_key_load(path, type, &key, err);
+	}
+	if (r < 0)
+		return r;
+	log_fingerprint(key, file);
+	return 0;
+}
+
+int host_key_ensure(const char *path, struct error *err)
+{
+	mode_t before = umask(077);
+	int r = 0;
+
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		r = error_internal(err, -errno, "make %s", path);
+	for (enum host_key_type t = 0; r >= 0 && t < _HOST_KEY_TYPE_N; t++)
+		r = host_key_make(path, t, err);
+	(void)umask(before); /* cannot fail */
+	return r;
+}

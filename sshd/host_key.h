@@ -1,0 +1,26 @@
+#pragma once
+
+/*
+ * The server's own keys, in a directory of the listener's user: ed25519 and rsa (3072 bits), files
+ * ssh_host_ed25519_key and ssh_host_rsa_key, mode 0600.
+ */
+
+#include <libssh/libssh.h>
+
+#include "base/error.h"
+
+enum host_key_type {
+	HOST_KEY_ED25519,
+	HOST_KEY_RSA,
+	_HOST_KEY_TYPE_N,
+};
+
+/*
+ * Make the keys that are missing in the directory at path (made too, 0700, if only its last component is
+ * missing) and log their fingerprints. Fails when a key can be read by others than its owner.
+ */
+int host_key_ensure(const char *path, struct error *err) _must_check_;
+
+/* Read one of them; the caller frees it with ssh_key_free(). */
+int host_key_load(const char *path, enum host_key_type type, ssh_key *ret_key,
+		  struct error *err) _must_check_;
