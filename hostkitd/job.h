@@ -1,0 +1,10 @@
+#pragma once
+
+/* What is known of a job that waits or runs. */
+
+#include "hostkitd/internal.h"
+#include "protocol/status.h"
+
+int64_t job_run_id(const struct job_run *run);
+uint32_t job_run_kind(const struct job_run *run);
+bool job_run_waits(const struct job_run *run);
