@@ -13,6 +13,9 @@
 #include "protocol/status.h"
 #include "protocol/stream.h"
 
+/* How a line begins that tells of trouble. */
+#define TROUBLE " !     "
+
 void command_done(struct command *command)
 {
 	args_done(&command->args);
@@ -271,12 +274,33 @@ static int job_failed(struct command *command, struct stream_end *end, struct er
 	return -ECHILD;
 }
 
-static int job_lost(int64_t job, struct error *err)
+static int job_lost(struct command *command, int64_t job, struct error *err)
 {
+	command->told = false;
 	error_user(err, -EPIPE, "JOB_LOST", "job %lld ended without a verdict",
 		   (long long)job);
 	error_suggest(err, "see what became of it: hostkit jobs");
 	return -EPIPE;
+}
+
+/* What a job prints is escaped already; its troubles belong on standard error. */
+static int show_job_text(struct command *command, const char *text, size_t size)
+{
+	while (size > 0) {
+		const char *newline = memchr(text, '\n', size);
+		size_t n = newline ? (size_t)(newline - text) + 1 : size;
+		bool trouble = str_after_prefix(text, TROUBLE);
+		int r = trouble ? io_write_all(STDERR_FILENO, text, n)
+				: command_write(command, text, n);
+
+		if (r < 0)
+			return r;
+		if (trouble)
+			command->told = true;
+		text += n;
+		size -= n;
+	}
+	return 0;
 }
 
 /* Returns as stream_receive(), the text having been shown. */
@@ -290,7 +314,7 @@ static int watch_once(struct command *command, int viewer_fd, struct stream_end 
 		return r;
 	r = stream_receive(viewer_fd, &text, &size, ret_end);
 	if (r == STREAM_E_TEXT && !command->json) {
-		int w = command_write(command, text, size);
+		int w = show_job_text(command, text, size);
 
 		if (w < 0)
 			return w;
@@ -309,7 +333,7 @@ int command_watch_job(struct command *command, int viewer_fd, int64_t job,
 		r = watch_once(command, viewer_fd, &end);
 	while (r == STREAM_E_TEXT);
 	if (r == STREAM_E_CLOSED)
-		return job_lost(job, err);
+		return job_lost(command, job, err);
 	if (r < 0)
 		return error_internal(err, r, "output of job %lld", (long long)job);
 	if (end.exit_status != 0)
@@ -320,17 +344,17 @@ int command_watch_job(struct command *command, int viewer_fd, int64_t job,
 	return command_answer(command, reply_take(&o), err);
 }
 
-/* " !     message" and, seven blanks in, what to do. */
+/* " !     message", and what to do in the same way. */
 static void complain(const struct error *err)
 {
 	_cleanup_strbuf_ struct strbuf text = { 0 };
 	const char *message = error_text(err, false);
 
-	strbuf_str(&text, " !     ");
+	strbuf_str(&text, TROUBLE);
 	escape_append(&text, message, strlen(message));
 	strbuf_char(&text, '\n');
 	if (err->suggestion) {
-		strbuf_str(&text, "       ");
+		strbuf_str(&text, TROUBLE);
 		escape_append(&text, err->suggestion, strlen(err->suggestion));
 		strbuf_char(&text, '\n');
 	}
@@ -343,7 +367,8 @@ static void finish_failure(struct command *command, const struct error *err)
 	if (!command->json) {
 		(void)command_write(command, strbuf_get(&command->out),
 				    command->out.size);
-		complain(err);
+		if (!command->told)
+			complain(err);
 	} else {
 		strbuf_clear(&command->out);
 		reply_failure(&command->out, err, time(NULL));

@@ -18,6 +18,7 @@ struct command {
 	bool session;          /* over SSH: hostkitd gave us the connection */
 	bool terminal;         /* the SSH client asked for one */
 	bool json;
+	bool told;         /* the complaint stood in what a job printed */
 	bool gone;         /* whoever reads standard output has left */
 	json_t *data;      /* the answer for --json, owned */
 	char *message;     /* one sentence for people and --json, owned, may be NULL */

@@ -86,7 +86,7 @@ static const struct verb verbs[] = {
 			   "--no-db, --no-auth and --no-storage are accepted: there is "
 			   "nothing to leave out yet.",
 		.examples = { "hostkit provision shop --node" },
-		.roles = ADMINS,
+		.roles = OPERATORS,
 		.min_words = 1,
 		.max_words = 1,
 		.flags = F(PYTHON) | F(NODE) | F(NEXTJS) | F(STATIC) | F(NO_DB) |
@@ -178,9 +178,12 @@ static const struct verb verbs[] = {
 		.name = "logs",
 		.synopsis = "[P] [-f] [-n N] [--error] [--build ID]",
 		.help = "show what the app, or a job, has printed",
-		.details = "The last 100 lines of standard output and of standard error "
-			   "are shown unless -n says\notherwise; of a job, everything. "
-			   "Control characters appear as \\xHH.",
+		.details =
+			"The last 100 lines of standard output and of standard error "
+			"are shown unless -n says\notherwise; of a job, everything. "
+			"Control characters appear as \\xHH.\n"
+			"A deploy key may see the output of jobs (--build), not that of "
+			"the app.",
 		.examples = { "hostkit logs shop -f", "hostkit logs shop --error -n 20",
 			      "hostkit logs shop --build 17" },
 		.roles = EVERYBODY,
@@ -258,7 +261,7 @@ static const struct verb verbs[] = {
 		.synopsis = "",
 		.help = "list the keys that are let in",
 		.examples = { "hostkit key list" },
-		.roles = OPERATORS,
+		.roles = ADMINS,
 		.run = verb_key_list,
 	},
 	{
