@@ -8,17 +8,18 @@
 #include "base/fs.h"
 #include "base/str.h"
 
+/* For less than this copy_file_range(2) sets up more (a pipe, for one) than it saves. */
+#define COPY_SMALL_BYTES 32768
+
 static int copy_by_hand(int from_fd, int to_fd, uint64_t size)
 {
-	enum {
-		CHUNK = 1 << 17
-	};
-	_cleanup_free_ char *buf = malloc(CHUNK);
+	size_t chunk = size < COPY_SMALL_BYTES ? (size_t)size : COPY_SMALL_BYTES;
+	_cleanup_free_ char *buf = malloc(chunk);
 
 	if (!buf)
 		return -ENOMEM;
 	while (size > 0) {
-		ssize_t n = read(from_fd, buf, size < CHUNK ? size : CHUNK);
+		ssize_t n = read(from_fd, buf, size < chunk ? (size_t)size : chunk);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -48,6 +49,8 @@ int copy_bytes(int from_fd, int to_fd, uint64_t size, atomic_bool *no_clone)
 		if (no_clone)
 			atomic_store(no_clone, true);
 	}
+	if (size < COPY_SMALL_BYTES)
+		return copy_by_hand(from_fd, to_fd, size);
 	while (size > 0) {
 		size_t wanted = size < SSIZE_MAX ? (size_t)size : SSIZE_MAX;
 		ssize_t n = copy_file_range(from_fd, NULL, to_fd, NULL, wanted, 0);

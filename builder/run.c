@@ -91,7 +91,10 @@ int build_run(const struct build *build, const char *const *argv,
 	if (r < 0)
 		return r;
 	r = wait_or_stop(build, pid, pidfd);
-	return r < 0 ? error_internal(err, r, "run %s", argv[0]) : r;
+	if (r == -ECANCELED)
+		return error_internal(err, r, "told to stop while %s was running",
+				      argv[0]);
+	return r < 0 ? error_internal(err, r, "wait for %s", argv[0]) : r;
 }
 
 static void say_command(const char *const *argv)
