@@ -79,7 +79,7 @@ static int read_wish(struct command *command, struct key_wish *ret_wish,
 {
 	const struct args *args = &command->args;
 	_cleanup_free_ char *project = NULL;
-	uint32_t role;
+	uint32_t role = ROLE_DEPLOY;
 	int r = find_role(args, &role, err);
 
 	if (r >= 0)

@@ -237,7 +237,7 @@ int verb_provision(struct command *command, struct error *err)
 {
 	_cleanup_strbuf_ struct strbuf args = { 0 };
 	const char *project = command->args.words[0];
-	uint32_t runtime;
+	uint32_t runtime = RUNTIME_NEXTJS;
 	int r = name_check_project(project, err);
 
 	if (r >= 0)
