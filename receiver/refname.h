@@ -1,0 +1,12 @@
+#pragma once
+
+/* The rules of git-check-ref-format(1). */
+
+#include <stdbool.h>
+
+/*
+ * Is this a full ref name that git would keep below a repository: "refs/" and at least one more
+ * component, or two more unless `one_level`? (git lets a deletion name a ref of one level only, so
+ * that what an older version made can be removed.)
+ */
+bool refname_is_valid(const char *name, bool one_level);
