@@ -56,7 +56,7 @@ struct straw {
 	int viewers_fd, build_fd, status_fd;
 };
 
-static void note(struct straw *straw, const char *fmt, ...)
+static _printf_(2, 3) void note(struct straw *straw, const char *fmt, ...)
 {
 	_cleanup_free_ char *line = NULL;
 	va_list ap;
