@@ -15,6 +15,8 @@
 
 /* Viewers that wait for their job to ask for them. */
 #define VIEWERS_WAITING_MAX 16
+/* How long a job may take to undo its work once it is told to stop. */
+#define JOB_STOP_USEC (300ull * 1000000)
 
 struct job_run {
 	LIST_ENTRY(job_run) list;
@@ -281,6 +283,16 @@ static int job_unit_message(sd_bus_message *m, const struct job_run *run, int re
 
 	if (!id || !what)
 		return -ENOMEM;
+	/*
+	 * StandardOutput counts for nothing beside a descriptor, except that systemd lets standard error
+	 * go the same way where both have the same name; and the log is for people, not for complaints.
+	 * Who stops a job asks it to undo what it did, which takes as long as the old release takes to start.
+	 */
+	r = sd_bus_message_append(m, "(sv)(sv)(sv)", "StandardOutput", "s", "null",
+				  "KillMode", "s", "mixed", "TimeoutStopUSec", "t",
+				  JOB_STOP_USEC);
+	if (r < 0)
+		return r;
 	r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "Description", "s",
 				  what, "Type", "s", "exec", "User", "s", DAEMON_USER,
 				  "StandardInputFileDescriptor", "h", request_fd,
