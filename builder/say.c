@@ -3,7 +3,7 @@
 #include "base/io.h"
 #include "base/str.h"
 
-static void say(int fd, const char *prefix, const char *fmt, va_list ap)
+static _printf_(3, 0) void say(int fd, const char *prefix, const char *fmt, va_list ap)
 {
 	_cleanup_free_ char *text = str_vformat(fmt, ap);
 	_cleanup_free_ char *line = text ? str_format("%s%s\n", prefix, text) : NULL;

@@ -93,10 +93,9 @@ static void test_depth(void **state)
 
 static void test_plan(void **state)
 {
-	static const struct node_locks none = { 0 }, npm = { .npm = true },
-				       yarn = { .yarn = true },
-				       all = { true, true, true };
-	static const struct {
+	const struct node_locks none = { 0 }, npm = { .npm = true },
+				yarn = { .yarn = true }, all = { true, true, true };
+	const struct {
 		const char *what;
 		struct node_package package;
 		struct node_locks locks;
