@@ -8,6 +8,9 @@
 #include "base/fs.h"
 #include "base/str.h"
 
+/* Each level keeps two descriptors open. */
+#define COPY_DEPTH_MAX 100
+
 /* For less than this copy_file_range(2) sets up more (a pipe, for one) than it saves. */
 #define COPY_SMALL_BYTES 32768
 
@@ -100,7 +103,11 @@ static int copy_link(int from_fd, int to_fd, const char *name)
 	return fs_replace_link_at(to_fd, name, target);
 }
 
-static int copy_entry(int from_fd, int to_fd, const char *name, struct error *err)
+static int copy_dir(int from_fd, const char *from_name, int to_fd, const char *to_name,
+		    int depth, struct error *err);
+
+static int copy_entry(int from_fd, int to_fd, const char *name, int depth,
+		      struct error *err)
 {
 	struct stat st;
 	int r = 0;
@@ -108,7 +115,7 @@ static int copy_entry(int from_fd, int to_fd, const char *name, struct error *er
 	if (fstatat(from_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		r = -errno;
 	else if (S_ISDIR(st.st_mode))
-		return copy_tree(from_fd, name, to_fd, name, err);
+		return copy_dir(from_fd, name, to_fd, name, depth, err);
 	else if (S_ISREG(st.st_mode))
 		r = copy_file(from_fd, to_fd, name, st.st_mode);
 	else if (S_ISLNK(st.st_mode))
@@ -116,15 +123,30 @@ static int copy_entry(int from_fd, int to_fd, const char *name, struct error *er
 	return r < 0 ? error_internal(err, r, "copy %s", name) : 0;
 }
 
-/* Recursion is bounded by PATH_MAX of the tools that made the tree. */
-int copy_tree(int from_fd, const char *from_name, int to_fd, const char *to_name,
-	      struct error *err)
+static int copy_entries(DIR *dir, int to_fd, int depth, struct error *err)
+{
+	struct dirent *entry;
+	int r = 0;
+
+	while (r >= 0 && (errno = 0, entry = readdir(dir)))
+		if (!str_equal(entry->d_name, ".") && !str_equal(entry->d_name, ".."))
+			r = copy_entry(dirfd(dir), to_fd, entry->d_name, depth, err);
+	if (r >= 0 && errno != 0)
+		r = error_internal(err, -errno, "read a directory");
+	return r;
+}
+
+static int copy_dir(int from_fd, const char *from_name, int to_fd, const char *to_name,
+		    int depth, struct error *err)
 {
 	_cleanup_close_ int from = -EBADF, to = -EBADF;
-	struct dirent *entry;
 	DIR *dir;
 	int r;
 
+	if (depth == 0)
+		return error_internal(err, -ELOOP,
+				      "copy %s: more than %d directories deep", from_name,
+				      COPY_DEPTH_MAX);
 	from = openat(from_fd, from_name,
 		      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (from < 0 && errno == ENOENT)
@@ -143,12 +165,14 @@ int copy_tree(int from_fd, const char *from_name, int to_fd, const char *to_name
 	dir = fdopendir(from);
 	if (!dir)
 		return error_internal(err, -errno, "read %s", from_name);
-	from_fd = TAKE_FD(from);
-	while (r >= 0 && (errno = 0, entry = readdir(dir)))
-		if (!str_equal(entry->d_name, ".") && !str_equal(entry->d_name, ".."))
-			r = copy_entry(from_fd, to, entry->d_name, err);
-	if (r >= 0 && errno != 0)
-		r = error_internal(err, -errno, "read %s", from_name);
+	(void)TAKE_FD(from); /* closedir() closes it */
+	r = copy_entries(dir, to, depth - 1, err);
 	(void)closedir(dir); /* only read from */
 	return r < 0 ? r : 1;
+}
+
+int copy_tree(int from_fd, const char *from_name, int to_fd, const char *to_name,
+	      struct error *err)
+{
+	return copy_dir(from_fd, from_name, to_fd, to_name, COPY_DEPTH_MAX, err);
 }
