@@ -327,6 +327,40 @@ no_main() {
 }
 check "__main__.py is missing: where it is" no_main
 
+# --- where it runs
+
+as_nobody() {
+	local own=$scratch/nobody
+	mkdir -p "$own/home/releases"
+	cp -r "$repo" "$own/r.git"
+	cp "$builder" "$own/hostkit-build"
+	chown -R 65534:65534 "$own" && chmod 0700 "$own/home" "$own/r.git" && chmod 0755 "$scratch"
+	(cd "$own/home" && env -i HOME="$own/home" PATH=/usr/bin:/bin setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs \
+		"$own/hostkit-build" --repo "$own/r.git" --commit "$commit" --releases releases --release 20250101-000001 --runtime node) &&
+		equal 65534:65534:644 "$(stat -c %u:%g:%a "$own/home/releases/20250101-000001/index.js")"
+}
+disk_full_in_build() {
+	local status=0 left
+	mkdir -p "$scratch/small" && mount -t tmpfs -o size=3m none "$scratch/small" || return 1
+	printf '{"scripts":{"build":"head -c 9000000 /dev/zero > large"}}' > "$app/package.json"
+	commit=$(commit_dir "$repo" "$app")
+	"$builder" --repo "$repo" --commit "$commit" --releases "$scratch/small" --release 20250101-000001 --runtime node \
+		> "$scratch/said" 2>&1 || status=$?
+	left=$(ls -A "$scratch/small")
+	umount "$scratch/small"
+	cat "$scratch/said"
+	equal 5 "$status" "exit status" && contains "$(cat "$scratch/said")" '^ !     disk full' && equal "" "$left" "left behind"
+}
+app user
+echo "// nothing" > "$app/index.js"
+commit=$(commit_dir "$repo" "$app")
+if [ "$(id -u)" -eq 0 ]; then
+	check "as an ordinary user with nothing but its home" as_nobody
+	check "disk full in the build: said, and nothing left" disk_full_in_build
+else
+	skip "as another user; disk full in the build" "needs root"
+fi
+
 # --- the repository and the directory of releases
 
 taken() {
