@@ -150,7 +150,10 @@ static int put_limits(sd_bus_message *m, const struct settings *settings)
 				     settings->build_timeout_sec * (uint64_t)1000000);
 }
 
-/* Not MemoryDenyWriteExecute, not NoExecPaths: node and its add-ons would die of them. */
+/*
+ * Not MemoryDenyWriteExecute, not NoExecPaths: node and its add-ons would die of them. Not RestrictSUIDSGID
+ * either: it takes openat2(2) away, which keeps the unpacking inside its release.
+ */
 static int put_sandbox(sd_bus_message *m)
 {
 	int r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
@@ -162,12 +165,11 @@ static int put_sandbox(sd_bus_message *m)
 
 	if (r < 0)
 		return r;
-	return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
+	return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)",
 				     "ProtectKernelTunables", "b", 1,
 				     "ProtectKernelModules", "b", 1,
-				     "ProtectControlGroups", "b", 1, "RestrictSUIDSGID",
-				     "b", 1, "LockPersonality", "b", 1,
-				     "RestrictNamespaces", "t", (uint64_t)0,
+				     "ProtectControlGroups", "b", 1, "LockPersonality",
+				     "b", 1, "RestrictNamespaces", "t", (uint64_t)0,
 				     "SystemCallFilter", "(bas)", 1, 2, "@system-service",
 				     "@pkey");
 }
