@@ -66,7 +66,7 @@ int env_apply(struct env *env, const struct env_changes *changes, bool *changed,
 		int r;
 
 		if (env_key_is_reserved(change->key))
-			return error_user(err, -EPERM, "PROTECTED_VARIABLE",
+			return error_user(err, -EPERM, "RESERVED_KEY",
 					  "%s is set by HostKit and cannot be changed",
 					  change->key);
 		if (change->op == ENV_OP_SET)
@@ -102,7 +102,7 @@ static const char *code_constant(const char *code)
 	static const char *const codes[] = { "ENV_BUSY",        "ENV_INVALID",
 					     "ENV_TOO_LARGE",   "INVALID_KEY",
 					     "INVALID_REQUEST", "INVALID_VALUE",
-					     "PROTECTED_VARIABLE" };
+					     "RESERVED_KEY" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
 		if (str_equal(code, codes[i]))

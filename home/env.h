@@ -113,7 +113,7 @@ int env_changes_get(const void *data, size_t size, struct env_changes *ret_chang
 
 /*
  * Apply all of them or, on failure, leave env in pieces that must not be written. changed has room for
- * changes->count. Returns 0, or as env_set(), or -EPERM with PROTECTED_VARIABLE.
+ * changes->count. Returns 0, or as env_set(), or -EPERM with RESERVED_KEY.
  */
 int env_apply(struct env *env, const struct env_changes *changes, bool *changed,
 	      struct error *err) _must_check_;

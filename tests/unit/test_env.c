@@ -298,7 +298,7 @@ static void test_language_refuses(_unused_ void **state)
 	assert_int_equal(env_apply(&env, &asked, &changed, &err), -EPERM);
 	env_answer_put(&buf, &changed, 1, &err);
 	assert_int_equal(env_answer_get(buf.data, buf.size, 1, &changed, &back), -EPERM);
-	assert_string_equal(error_code(&back), "PROTECTED_VARIABLE");
+	assert_string_equal(error_code(&back), "RESERVED_KEY");
 
 	strbuf_clear(&buf);
 	wire_put_u32(&buf, ENV_CHANGES_MAX + 1);
