@@ -351,8 +351,12 @@ static void say_trouble(struct receive *receive, const char *message,
 		receive_sayf(receive, "       %s\n", suggestion);
 }
 
-/* One packet of the job. Returns 1 to go on, 0 when it is over, or a negative errno value. */
-static int relay_one(struct receive *receive, int viewer_fd, struct push_command *c)
+/*
+ * One packet of the job. *told: the job itself has spoken of trouble, so its last words are known. Returns 1 to
+ * go on, 0 when it is over, or a negative errno value.
+ */
+static int relay_one(struct receive *receive, int viewer_fd, struct push_command *c,
+		     bool *told)
 {
 	_cleanup_(stream_end_done) struct stream_end end = { 0 };
 	_cleanup_free_ char *text = NULL;
@@ -367,11 +371,14 @@ static int relay_one(struct receive *receive, int viewer_fd, struct push_command
 		return 0;
 	}
 	if (r == STREAM_E_TEXT) {
+		*told = *told || str_after_prefix(text, " !     ") ||
+			strstr(text, "\n !     ");
 		receive_say(receive, text);
 		return pktline_send(&receive->out) < 0 ? -EPIPE : 1;
 	}
 	if (end.exit_status != 0) {
-		say_trouble(receive, end.message, end.suggestion);
+		if (!*told)
+			say_trouble(receive, end.message, end.suggestion);
 		push_refuse(c, short_reason(&end));
 	}
 	return 0;
@@ -384,6 +391,7 @@ static int relay_one(struct receive *receive, int viewer_fd, struct push_command
 static int relay(struct receive *receive, int viewer_fd, struct push_command *c)
 {
 	struct pollfd viewer = { .fd = viewer_fd, .events = POLLIN };
+	bool told = false;
 	int r = 1;
 
 	while (r > 0) {
@@ -391,7 +399,7 @@ static int relay(struct receive *receive, int viewer_fd, struct push_command *c)
 		if (r < 0)
 			r = errno == EINTR ? 1 : -errno;
 		else if (r > 0)
-			r = relay_one(receive, viewer_fd, c);
+			r = relay_one(receive, viewer_fd, c, &told);
 		else {
 			receive_keep_alive(receive);
 			r = pktline_send(&receive->out) < 0 ? -EPIPE : 1;
