@@ -140,21 +140,50 @@ int verb_project_info(struct command *command, struct error *err)
 	return r;
 }
 
-int verb_status(struct command *command, struct error *err)
+/* A size for people: three digits at most, and their unit. */
+static char *size_text(uint64_t bytes)
+{
+	static const char *const units[] = { "kB", "MB", "GB" };
+	double size = (double)bytes / 1000;
+	size_t i = 0;
+
+	for (; size >= 1000 && i + 1 < ARRAY_SIZE(units); i++)
+		size /= 1000;
+	return str_format("%.*f %s", size < 10 ? 1 : 0, size, units[i]);
+}
+
+/* What the answer says of the project and of its unit, in one list. */
+static int show_status(struct command *command, struct error *err)
 {
 	static const struct reply_column columns[] = {
-		{ "name", "name" },
-		{ "state", "state" },
-		{ "release", "release" },
-		{ "url", "url" },
+		{ "name", "name" },          { "state", "state" },
+		{ "release", "release" },    { "url", "url" },
+		{ "since", "since" },        { "main_pid", "process" },
+		{ "memory", "memory" },      { "restarts", "restarts" },
+		{ "result", "last result" },
 	};
-	static const struct reply_column unit_columns[] = {
-		{ "active", "unit" },       { "result", "result" },
-		{ "since", "since" },       { "main_pid", "process" },
-		{ "restarts", "restarts" }, { "memory_bytes", "memory" },
-	};
+	json_t *unit = json_object_get(command->data, "unit");
+	const json_t *bytes = json_object_get(unit, "memory_bytes");
+	_cleanup_json_ json_t *shown = json_copy(command->data);
+	_cleanup_free_ char *memory = NULL;
+
+	if (json_is_object(unit) && json_object_update(shown, unit) < 0)
+		return error_internal(err, -ENOMEM, "status");
+	if (json_is_integer(bytes)) {
+		memory = size_text((uint64_t)json_integer_value(bytes));
+		if (!memory ||
+		    json_object_set_new(shown, "memory", json_string(memory)) < 0)
+			return error_internal(err, -ENOMEM, "status");
+	}
+	/* without a unit the rest would say nothing */
+	reply_fields(&command->out, shown, columns,
+		     json_is_object(unit) ? ARRAY_SIZE(columns) : 4);
+	return 0;
+}
+
+int verb_status(struct command *command, struct error *err)
+{
 	_cleanup_free_ char *project = NULL;
-	const json_t *unit;
 	int r;
 
 	if (command->args.word_count == 0) {
@@ -168,14 +197,7 @@ int verb_status(struct command *command, struct error *err)
 	}
 	if (r >= 0)
 		r = answer_project(command, project, err);
-	if (r < 0)
-		return r;
-
-	reply_fields(&command->out, command->data, columns, ARRAY_SIZE(columns));
-	unit = json_object_get(command->data, "unit");
-	if (json_is_object(unit))
-		reply_fields(&command->out, unit, unit_columns, ARRAY_SIZE(unit_columns));
-	return 0;
+	return r < 0 ? r : show_status(command, err);
 }
 
 /* Switches of later versions that leave out what this one does not make anyway. */

@@ -36,8 +36,11 @@ static json_t *release_row(struct wire *w)
 int verb_releases(struct command *command, struct error *err)
 {
 	static const struct reply_column columns[] = {
-		{ "name", "RELEASE" },    { "shown", "STATE" }, { "commit", "COMMIT" },
-		{ "created", "CREATED" }, { "by", "BY" },
+		{ "name", "RELEASE" },
+		{ "shown", "STATE" },
+		{ "commit", "COMMIT", 12 },
+		{ "created", "CREATED" },
+		{ "by", "BY" },
 	};
 	_cleanup_free_ char *project = NULL;
 	_cleanup_json_ json_t *rows = NULL;

@@ -103,10 +103,16 @@ void reply_put_time(struct reply_object *o, const char *key, int64_t sec)
 }
 
 /* One value as text without line ends. */
-static void cell_append(struct strbuf *out, const json_t *value)
+static void cell_append(struct strbuf *out, const json_t *row,
+			const struct reply_column *column)
 {
-	if (json_is_string(value) && json_string_length(value) > 0)
-		escape_append(out, json_string_value(value), json_string_length(value));
+	const json_t *value = json_object_get(row, column->key);
+	size_t size = json_string_length(value);
+
+	if (column->cut > 0 && size > column->cut)
+		size = column->cut;
+	if (size > 0)
+		escape_append(out, json_string_value(value), size);
 	else if (json_is_integer(value))
 		strbuf_format(out, "%lld", (long long)json_integer_value(value));
 	else if (json_is_boolean(value))
@@ -126,11 +132,11 @@ static size_t text_width(const char *s)
 	return width;
 }
 
-static size_t cell_width(const json_t *value)
+static size_t cell_width(const json_t *row, const struct reply_column *column)
 {
 	_cleanup_strbuf_ struct strbuf cell = { 0 };
 
-	cell_append(&cell, value);
+	cell_append(&cell, row, column);
 	return text_width(strbuf_get(&cell));
 }
 
@@ -147,7 +153,7 @@ static size_t column_width(const json_t *rows, const struct reply_column *column
 
 	json_array_foreach(rows, i, row)
 	{
-		size_t w = cell_width(json_object_get(row, column->key));
+		size_t w = cell_width(row, column);
 
 		if (w > width)
 			width = w;
@@ -180,11 +186,9 @@ void reply_table(struct strbuf *out, const json_t *rows,
 	json_array_foreach(rows, i, row)
 	{
 		for (size_t c = 0; c < count; c++) {
-			const json_t *value = json_object_get(row, columns[c].key);
-
-			cell_append(out, value);
+			cell_append(out, row, &columns[c]);
 			if (widths[c] > 0)
-				pad(out, cell_width(value), widths[c]);
+				pad(out, cell_width(row, &columns[c]), widths[c]);
 		}
 		strbuf_char(out, '\n');
 	}
@@ -201,7 +205,7 @@ void reply_fields(struct strbuf *out, const json_t *object,
 	for (size_t c = 0; c < count; c++) {
 		strbuf_format(out, "%s:", columns[c].heading);
 		pad(out, strlen(columns[c].heading) + 1, width + 2);
-		cell_append(out, json_object_get(object, columns[c].key));
+		cell_append(out, object, &columns[c]);
 		strbuf_char(out, '\n');
 	}
 }

@@ -45,6 +45,7 @@ json_t *reply_text(const char *s, size_t size);
 struct reply_column {
 	const char *key;
 	const char *heading;
+	size_t cut; /* show so many bytes of a text at most, 0: all */
 };
 
 /* Append rows (an array of objects) as columns under headings; nothing for an empty array. */

@@ -148,7 +148,7 @@ static void test_table(void **state _unused_)
 {
 	static const struct reply_column columns[] = {
 		{ "a", "A" },
-		{ "b", "LONG" },
+		{ "b", "LONG", 0 },
 		{ "c", "C" },
 	};
 	_cleanup_strbuf_ struct strbuf out = { 0 };
@@ -160,6 +160,17 @@ static void test_table(void **state _unused_)
 	assert_string_equal(strbuf_get(&out), "A          LONG  C\n"
 					      "caf\xc3\xa9       7     yes\n"
 					      "x\\x1b\\x0a  -     -\n");
+}
+
+static void test_cut_column(void **state _unused_)
+{
+	static const struct reply_column columns[] = { { "a", "A", 3 } };
+	_cleanup_strbuf_ struct strbuf out = { 0 };
+	_cleanup_json_ json_t *rows =
+		json_pack("[{s:s},{s:s}]", "a", "abcdef", "a", "ab");
+
+	reply_table(&out, rows, columns, 1);
+	assert_string_equal(strbuf_get(&out), "A\nabc\nab\n");
 }
 
 static void test_empty_table(void **state _unused_)
@@ -193,6 +204,7 @@ int main(void)
 		cmocka_unit_test(test_object),
 		cmocka_unit_test(test_object_remembers_failure),
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_cut_column),
 		cmocka_unit_test(test_empty_table),
 		cmocka_unit_test(test_fields),
 	};
