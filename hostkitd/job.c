@@ -301,13 +301,12 @@ static int job_unit_message(sd_bus_message *m, const struct job_run *run, int re
 				  1, program, 2, "hostkit-job", id, 0);
 	if (r < 0)
 		return r;
-	return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
+	return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
 				     "NoNewPrivileges", "b", 1, "CapabilityBoundingSet",
 				     "t", (uint64_t)0, "ProtectSystem", "s", "strict",
 				     "ProtectHome", "s", "yes", "PrivateTmp", "b", 1,
 				     "PrivateDevices", "b", 1, "ProtectKernelTunables",
-				     "b", 1, "RestrictSUIDSGID", "b", 1,
-				     "LockPersonality", "b", 1, "TasksMax", "t",
+				     "b", 1, "LockPersonality", "b", 1, "TasksMax", "t",
 				     (uint64_t)64);
 }
 

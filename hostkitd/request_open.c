@@ -134,6 +134,7 @@ static int start_receive(struct exchange *req, const struct project *project,
 		str_format("GIT_PROTOCOL=version=%u", req->args.value2);
 	_cleanup_free_ char *pack =
 		str_format("%llu", (unsigned long long)settings->limits_pack_bytes);
+	_cleanup_free_ char *files = str_format("%u", settings->limits_tree_files);
 	bool push = req->args.value == GIT_SERVICE_RECEIVE;
 	struct process_plan plan = {
 		.path = HOSTKIT_LIBEXEC_DIR "/hostkit-receive",
@@ -145,7 +146,7 @@ static int start_receive(struct exchange *req, const struct project *project,
 
 	if (r < 0)
 		return r;
-	if (!path || !version || !pack)
+	if (!path || !version || !pack || !files)
 		return error_internal(err, -ENOMEM, "start hostkit-receive");
 
 	const char *const push_argv[] = { "hostkit-receive",
@@ -153,8 +154,10 @@ static int start_receive(struct exchange *req, const struct project *project,
 					  project->name,
 					  "--branch",
 					  project->branch,
-					  "--max-pack",
+					  "--max-pack-bytes",
 					  pack,
+					  "--max-tree-files",
+					  files,
 					  path,
 					  NULL };
 	const char *const fetch_argv[] = { "hostkit-receive", "--upload-pack", path,

@@ -101,7 +101,6 @@ int unit_text(const struct project *p, struct strbuf *ret_text)
 		      "ProtectKernelTunables=yes\n"
 		      "ProtectKernelModules=yes\n"
 		      "ProtectControlGroups=yes\n"
-		      "RestrictSUIDSGID=yes\n"
 		      "\n"
 		      "[Install]\n"
 		      "WantedBy=multi-user.target\n",

@@ -60,7 +60,6 @@ static const struct settings_key keys[] = {
 	KEY_SEC(deploy, health_timeout, 1, 3600, "120s",
 		"Time a new release has to answer."),
 	KEY_BYTES(limits, pack, MIB, TIB, "2G", "Size of one push."),
-	KEY_BYTES(limits, tree, MIB, TIB, "4G", "Size of the files of one commit."),
 	KEY(limits, tree_files, SETTINGS_COUNT, 1, 100000000, "200000",
 	    "Files of one commit."),
 };

@@ -38,7 +38,6 @@ struct settings {
 	uint64_t build_output_bytes;
 	uint32_t deploy_health_timeout_sec;
 	uint64_t limits_pack_bytes;
-	uint64_t limits_tree_bytes;
 	uint32_t limits_tree_files;
 };
 
