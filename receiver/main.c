@@ -15,6 +15,7 @@
 #include "receiver/receive.h"
 #include "receiver/sandbox.h"
 #include "receiver/upkeep.h"
+#include "receiver/upload.h"
 
 /* As git: what a client sees when the service breaks down. */
 #define EXIT_FATAL 128
@@ -45,6 +46,19 @@ static int run_upkeep(const struct receive_options *o, struct error *err)
 	return error_internal(err, -EINVAL, "mode %d", o->mode);
 }
 
+static int run_upload(const struct receive_options *o)
+{
+	const struct upload_settings settings = {
+		.repository = o->repository,
+		.version = o->protocol,
+		.in_fd = STDIN_FILENO,
+		.out_fd = STDOUT_FILENO,
+	};
+
+	return upload_run(&settings);
+}
+
+/* Returns the exit status, or a negative errno value. */
 static int run(const struct receive_options *o, struct error *err)
 {
 	int r;
@@ -58,7 +72,10 @@ static int run(const struct receive_options *o, struct error *err)
 		r = library_start(err);
 	if (r < 0)
 		return r;
-	return o->mode == RECEIVE_MODE_RECEIVE ? receive_run(o, err) : run_upkeep(o, err);
+	if (o->mode == RECEIVE_MODE_UPLOAD)
+		return run_upload(o);
+	r = o->mode == RECEIVE_MODE_RECEIVE ? receive_run(o, err) : run_upkeep(o, err);
+	return r < 0 ? r : EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
@@ -84,7 +101,7 @@ int main(int argc, char **argv)
 	(void)signal(SIGPIPE, SIG_IGN);
 	r = run(&options, &err);
 	if (r >= 0)
-		return EXIT_SUCCESS;
+		return r;
 	if (!error_is_set(&err))
 		(void)error_internal(&err, r, "hostkit-receive");
 	if (!is_service(&options)) {
