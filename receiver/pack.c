@@ -75,10 +75,13 @@ static char *humanise(uint64_t bytes)
 			  units[unit]);
 }
 
-static int too_large(uint64_t limit, struct error *err)
+static int too_large(const struct pack *pack, struct error *err)
 {
-	_cleanup_free_ char *text = humanise(limit);
+	_cleanup_free_ char *text = humanise(pack->max_bytes);
 
+	if (pack->unpack) /* of the two programs git has for this, only one gives the size */
+		return error_user(err, -EFBIG, "PACK_TOO_LARGE",
+				  "pack exceeds maximum allowed size");
 	return error_user(err, -EFBIG, "PACK_TOO_LARGE",
 			  "pack exceeds maximum allowed size (%s)", text ? text : "?");
 }
@@ -102,7 +105,7 @@ static int flush_used(struct pack *pack, struct error *err)
 	pack->view_size -= pack->used;
 	pack->used = 0;
 	if (pack->max_bytes && pack->consumed > pack->max_bytes)
-		return too_large(pack->max_bytes, err);
+		return too_large(pack, err);
 	return 0;
 }
 
@@ -169,13 +172,18 @@ static int read_header(struct pack *pack, struct error *err)
 	int r;
 
 	r = take_bytes(pack, header, sizeof(header), err);
+	if (r == -EPROTO)
+		return error_user(err, r, PACK_HEADER_CODE,
+				  "eof before pack header was fully read");
 	if (r < 0)
 		return r;
 	if (memcmp(header, "PACK", 4) != 0)
-		return pack_bad(err, "protocol error (pack signature mismatch detected)");
+		return error_user(err, -EPROTO, PACK_HEADER_CODE,
+				  "protocol error (pack signature mismatch detected)");
 	version = big_endian(header + 4);
 	if (version != 2 && version != 3)
-		return pack_bad(err, "protocol error (pack version unsupported)");
+		return error_user(err, -EPROTO, PACK_HEADER_CODE,
+				  "protocol error (pack version unsupported)");
 	pack->announced = big_endian(header + 8);
 	return 0;
 }

@@ -46,6 +46,9 @@ struct pack_result {
 	char *name;             /* the pack's checksum, hexadecimal; NULL if unpacked */
 };
 
+/* The code of an error in the first bytes, which git reports as the state of the unpacking itself. */
+#define PACK_HEADER_CODE "BAD_PACK_HEADER"
+
 void pack_result_done(struct pack_result *result);
 #define _cleanup_pack_result_ _cleanup_(pack_result_done)
 

@@ -210,9 +210,12 @@ static void refuse_pack(struct receive *receive, const struct error *err)
 {
 	const char *program = receive->pack.unpacked ? "unpack-objects" : "index-pack";
 
-	receive_sayf(receive, "fatal: %s\n", error_text(err, true));
-	free(receive->unpack_failure);
-	receive->unpack_failure = str_format("%s abnormal exit", program);
+	if (str_equal(error_code(err), PACK_HEADER_CODE)) {
+		receive->unpack_failure = strdup(error_text(err, true));
+	} else {
+		receive_sayf(receive, "fatal: %s\n", error_text(err, true));
+		receive->unpack_failure = str_format("%s abnormal exit", program);
+	}
 	push_refuse_rest(&receive->push, "unpacker error");
 	quarantine_done(&receive->quarantine);
 	drain(receive);
@@ -333,6 +336,29 @@ static int judge_fast_forward(struct receive *receive, struct push_command *c)
 	return 0;
 }
 
+/* Branches point to commits; anything else can have tags and other refs. */
+static void judge_kind(struct receive *receive, struct push_command *c)
+{
+	const uint8_t *have = oidset_get(&receive->pack.have, &c->new_oid);
+	git_object_t type = GIT_OBJECT_INVALID;
+	char hex[GIT_OID_HEXSZ + 1];
+	size_t size = 0;
+
+	if (!str_after_prefix(c->ref, "refs/heads/") || c->refused)
+		return;
+	if (have ? *have == OBJCHECK_COMMIT
+		 : git_odb_read_header(&size, &type, receive->store.odb, &c->new_oid) ==
+				    0 &&
+			    type == GIT_OBJECT_COMMIT)
+		return;
+	receive_sayf(
+		receive,
+		"error: cannot update ref '%s': trying to write non-commit object %s to "
+		"branch '%s'\n",
+		c->ref, git_oid_tostr(hex, sizeof(hex), &c->new_oid), c->ref);
+	push_refuse(c, "failed to update ref");
+}
+
 /* What is decided ref by ref, with git's words. */
 static int judge(struct receive *receive)
 {
@@ -349,6 +375,7 @@ static int judge(struct receive *receive)
 			judge_deletion(receive, c);
 		} else {
 			r = judge_fast_forward(receive, c);
+			judge_kind(receive, c);
 		}
 	}
 	return r;
