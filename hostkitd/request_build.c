@@ -63,8 +63,11 @@ static int build_wait_new(struct exchange *req, struct build_wait **ret_wait,
 /* hostkit-build's arguments, appended as the array of ExecStart. */
 static int put_arguments(sd_bus_message *m, const struct job *job,
 			 const struct project *project,
-			 const struct release_record *previous)
+			 const struct release_record *previous,
+			 const struct settings *settings)
 {
+	_cleanup_free_ char *files =
+		str_format("%u", (unsigned int)settings->limits_tree_files);
 	_cleanup_free_ char *repository = repository_path(project->name);
 	_cleanup_free_ char *home = home_path(project->name);
 	_cleanup_free_ char *releases = str_format("/home/%s/releases", project->name);
@@ -72,7 +75,7 @@ static int put_arguments(sd_bus_message *m, const struct job *job,
 	size_t n = 0;
 	int r;
 
-	if (!repository || !home || !releases)
+	if (!files || !repository || !home || !releases)
 		return -ENOMEM;
 	argv[n++] = "hostkit-build";
 	argv[n++] = "--repo";
@@ -91,6 +94,8 @@ static int put_arguments(sd_bus_message *m, const struct job *job,
 	}
 	argv[n++] = "--runtime";
 	argv[n++] = runtime_name(project->runtime);
+	argv[n++] = "--max-files";
+	argv[n++] = files;
 	if (job->push_options & PUSH_OPTION_NO_CACHE)
 		argv[n++] = "--no-cache";
 	argv[n] = NULL;
@@ -185,7 +190,7 @@ static int build_message(struct exchange *req, sd_bus_message *m, const struct j
 	if (r >= 0)
 		r = put_sandbox(m);
 	if (r >= 0)
-		r = put_arguments(m, job, project, previous);
+		r = put_arguments(m, job, project, previous, req->daemon->settings);
 	return r;
 }
 
