@@ -154,6 +154,9 @@ static int stop_build(struct job *job, struct error *err)
 	return job_cancelled(err);
 }
 
+/* hostkit-build's exit status for a commit that it will not build, after it said why. */
+#define BUILD_REFUSED 2
+
 static int build_verdict(int status, struct error *err)
 {
 	if (status == 0)
@@ -162,6 +165,9 @@ static int build_verdict(int status, struct error *err)
 		error_user(
 			err, -EIO, "BUILD_FAILED",
 			"the build was killed; most likely it needed more memory than allowed");
+	else if (status == BUILD_REFUSED)
+		error_user(err, -EIO, "BUILD_FAILED",
+			   "the commit cannot be built, for the reason above");
 	else
 		error_user(err, -EIO, "BUILD_FAILED",
 			   "the build failed with exit status %d", status);
