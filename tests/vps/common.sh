@@ -71,8 +71,12 @@ enter()
 	local pid=$1
 	shift
 	cgroup_join_like "$state/cgroups" "$pid"
-	# The command must not outlive the nsenter that stands for it out here.
-	exec nsenter --target "$pid" --all -- /usr/bin/setpriv --pdeathsig TERM \
+	# The command must not outlive the shell that stands for it out here. nsenter itself
+	# would fork, too, but stop with a child that systemd-shutdown(8) stops, never reap
+	# it, and so keep the VPS's PID namespace, and its reboot, from ending.
+	# shellcheck disable=SC2016 # expanded by that shell
+	exec nsenter --no-fork --target "$pid" --all -- /bin/sh -c '"$@"; exit $?' exec \
+		/usr/bin/setpriv --pdeathsig TERM \
 		/usr/bin/env -i -C /root -- \
 		PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 		HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 "$@"
