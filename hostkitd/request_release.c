@@ -1,6 +1,7 @@
 /* Requests of a job about releases, the branch and the unit. */
 
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "base/log.h"
@@ -355,16 +356,26 @@ static void on_unit(void *userdata, int result, struct error *err)
 	task_resume(task, result, &why);
 }
 
+/* Whether it comes back after a reboot, as [Install] in the unit file has it; asking systemd takes longer. */
+static bool unit_is_enabled(const char *unit)
+{
+	_cleanup_free_ char *link =
+		str_format("/etc/systemd/system/multi-user.target.wants/%s", unit);
+	struct stat st;
+
+	return link && lstat(link, &st) == 0;
+}
+
 static int unit_enable(struct task *task, struct error *err)
 {
 	_cleanup_free_ char *unit = unit_name(task->project->name);
 	bool on = task->value != UNIT_ACTION_STOP;
 	int r;
 
-	if (task->value == UNIT_ACTION_RESTART)
-		return TASK_NEXT;
 	if (!unit)
 		return error_internal(err, -ENOMEM, "unit");
+	if (unit_is_enabled(unit) == on)
+		return TASK_NEXT;
 	r = systemd_enable(task->daemon->systemd, unit, on, on_unit, task, err);
 	return r < 0 ? r : TASK_WAIT;
 }

@@ -219,7 +219,7 @@ enum env_mode {
 
 enum unit_action {
 	UNIT_ACTION_START,   /* and enable, so that it comes back after a reboot */
-	UNIT_ACTION_RESTART, /* the same for a unit that runs already */
+	UNIT_ACTION_RESTART, /* the same, also for a unit that runs already */
 	UNIT_ACTION_STOP,    /* and disable */
 	_UNIT_ACTION_N,
 };
