@@ -71,13 +71,15 @@ static int put_arguments(sd_bus_message *m, const struct job *job,
 	_cleanup_free_ char *repository = repository_path(project->name);
 	_cleanup_free_ char *home = home_path(project->name);
 	_cleanup_free_ char *releases = str_format("/home/%s/releases", project->name);
-	const char *argv[20];
+	const char *argv[24];
 	size_t n = 0;
 	int r;
 
 	if (!files || !repository || !home || !releases)
 		return -ENOMEM;
-	argv[n++] = "hostkit-build";
+	argv[n++] = "hostkit-run"; /* its .env, read as the project's user */
+	argv[n++] = home;
+	argv[n++] = HOSTKIT_LIBEXEC_DIR "/hostkit-build";
 	argv[n++] = "--repo";
 	argv[n++] = repository;
 	argv[n++] = "--commit";
@@ -110,7 +112,7 @@ static int put_arguments(sd_bus_message *m, const struct job *job,
 	if (r >= 0)
 		r = sd_bus_message_open_container(m, 'r', "sasb");
 	if (r >= 0)
-		r = sd_bus_message_append(m, "s", HOSTKIT_LIBEXEC_DIR "/hostkit-build");
+		r = sd_bus_message_append(m, "s", HOSTKIT_LIBEXEC_DIR "/hostkit-run");
 	if (r >= 0)
 		r = sd_bus_message_append_strv(m, (char **)(uintptr_t)argv);
 	if (r >= 0)
@@ -123,12 +125,11 @@ static int put_arguments(sd_bus_message *m, const struct job *job,
 static int put_place(sd_bus_message *m, const struct project *project, int output_fd)
 {
 	_cleanup_free_ char *home = home_path(project->name);
-	_cleanup_free_ char *env = str_format("/home/%s/.env", project->name);
 	_cleanup_free_ char *variable = str_format("HOME=/home/%s", project->name);
 	_cleanup_free_ char *what = str_format("HostKit build of %s", project->name);
 	int r;
 
-	if (!home || !env || !variable || !what)
+	if (!home || !variable || !what)
 		return -ENOMEM;
 	r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
 				  "Description", "s", what, "Type", "s", "exec", "User",
@@ -139,10 +140,9 @@ static int put_place(sd_bus_message *m, const struct project *project, int outpu
 				  "StandardErrorFileDescriptor", "h", output_fd);
 	if (r < 0)
 		return r;
-	return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)", "EnvironmentFiles", "a(sb)",
-				     1, env, 0, "ProtectHome", "s", "tmpfs", "BindPaths",
-				     "a(ssbt)", 1, home, home, 0, (uint64_t)0,
-				     "ReadWritePaths", "as", 1, home);
+	return sd_bus_message_append(m, "(sv)(sv)(sv)", "ProtectHome", "s", "tmpfs",
+				     "BindPaths", "a(ssbt)", 1, home, home, 0,
+				     (uint64_t)0, "ReadWritePaths", "as", 1, home);
 }
 
 static int put_limits(sd_bus_message *m, const struct settings *settings)

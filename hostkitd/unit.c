@@ -32,7 +32,7 @@ bool unit_is_wanted(uint32_t runtime)
 	return runtime != RUNTIME_STATIC;
 }
 
-/* The start lines are those every runtime of a project has had from the beginning. */
+/* hostkit-run reads .env as the project's user; EnvironmentFile= would read it as root (home/run.c). */
 static void put_start(struct strbuf *text, const struct project *p, const char *home)
 {
 	_cleanup_free_ char *script = str_format("%s/app/index.js", home);
@@ -42,7 +42,9 @@ static void put_start(struct strbuf *text, const struct project *p, const char *
 		text->failed = true;
 		return;
 	}
-	strbuf_str(text, "ExecStart=");
+	strbuf_str(text, "ExecStart=" HOSTKIT_LIBEXEC_DIR "/hostkit-run ");
+	unit_escape(text, home, true);
+	strbuf_char(text, ' ');
 	switch ((enum runtime)p->runtime) {
 	case RUNTIME_PYTHON:
 		unit_escape(text, python, true);
@@ -82,10 +84,9 @@ int unit_text(const struct project *p, struct strbuf *ret_text)
 		      "Type=simple\n"
 		      "User=%s\n"
 		      "Group=%s\n"
-		      "WorkingDirectory=%s%s\n"
-		      "EnvironmentFile=%s/.env\n",
+		      "WorkingDirectory=%s%s\n",
 		      p->name, p->name, p->name, home,
-		      p->runtime == RUNTIME_PYTHON ? "" : "/app", home);
+		      p->runtime == RUNTIME_PYTHON ? "" : "/app");
 	put_start(&text, p, home);
 	strbuf_format(&text,
 		      "Restart=always\n"

@@ -14,7 +14,7 @@ allowed()
 	hostkit) echo 'libjansson' ;;
 	hostkit-receive) echo 'libgit2 libz' ;;
 	hostkit-build) echo 'libgit2 libjansson libz' ;;
-	hostkit-home) echo '' ;;
+	hostkit-home | hostkit-run) echo '' ;;
 	hostkit-job) echo 'libsystemd' ;;
 	hostkit-probe) echo 'libcurl libcurl-gnutls' ;;
 	*) return 1 ;;
@@ -61,8 +61,8 @@ for program in $programs; do
 	echo
 	seen="$seen $name"
 done
-for name in hostkitd hostkit-sshd hostkit hostkit-receive hostkit-build hostkit-home hostkit-job \
-	hostkit-probe; do
+for name in hostkitd hostkit-sshd hostkit hostkit-receive hostkit-build hostkit-home hostkit-run \
+	hostkit-job hostkit-probe; do
 	case "$seen " in
 	*" $name "*) ;;
 	*)

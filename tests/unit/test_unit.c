@@ -108,6 +108,8 @@ static void expect_line(const struct strbuf *text, const char *line)
 		fail_msg("no line %s in\n%s", line, strbuf_get(text));
 }
 
+#define RUN HOSTKIT_LIBEXEC_DIR "/hostkit-run \"/home/shop\" "
+
 static void test_text(void **state)
 {
 	static const struct {
@@ -115,11 +117,13 @@ static void test_text(void **state)
 		const char *start;
 		const char *directory;
 	} cases[] = {
-		{ RUNTIME_PYTHON, "ExecStart=\"/home/shop/venv/bin/python\" -m app",
+		{ RUNTIME_PYTHON,
+		  "ExecStart=" RUN "\"/home/shop/venv/bin/python\" -m app",
 		  "WorkingDirectory=/home/shop" },
-		{ RUNTIME_NODE, "ExecStart=/usr/bin/node \"/home/shop/app/index.js\"",
+		{ RUNTIME_NODE,
+		  "ExecStart=" RUN "/usr/bin/node \"/home/shop/app/index.js\"",
 		  "WorkingDirectory=/home/shop/app" },
-		{ RUNTIME_NEXTJS, "ExecStart=/usr/bin/npm start",
+		{ RUNTIME_NEXTJS, "ExecStart=" RUN "/usr/bin/npm start",
 		  "WorkingDirectory=/home/shop/app" },
 	};
 
@@ -132,6 +136,8 @@ static void test_text(void **state)
 		assert_int_equal(unit_text(&p, &text), 0);
 		expect_line(&text, cases[i].start);
 		expect_line(&text, cases[i].directory);
+		/* root must not read what the project wrote */
+		assert_null(strstr(strbuf_get(&text), "EnvironmentFile"));
 		expect_line(&text, "User=shop");
 		expect_line(&text, "Group=shop");
 		expect_line(&text, "Restart=always");
