@@ -83,6 +83,8 @@ static const struct verb verbs[] = {
 		.help = "create a project: user, home, port, unit, site",
 		.details = "P has 3 to 32 characters of a-z, 0-9 and single hyphens and "
 			   "begins with a letter.\n"
+			   "Once more with the same runtime changes nothing and is no "
+			   "error.\n"
 			   "--no-db, --no-auth and --no-storage are accepted: there is "
 			   "nothing to leave out yet.",
 		.examples = { "hostkit provision shop --node" },
