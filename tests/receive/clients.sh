@@ -1,0 +1,397 @@
+#!/usr/bin/env bash
+# Clients made by hand: what libraries other than git's client do differently at the end of a push, what old
+# clients lack, and what hostile ones try. Usage: clients.sh HOSTKIT_RECEIVE
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=../lib.sh
+. "$here/../lib.sh"
+receive=$(realpath "${1:?usage: clients.sh HOSTKIT_RECEIVE}")
+base=$(mktemp -d)
+trap 'rm -rf "$base"' EXIT
+cd "$base" || exit 1
+
+export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null HOME="$base" LC_ALL=C
+export GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=A GIT_COMMITTER_EMAIL=a@b
+unset GIT_DIR GIT_PROTOCOL
+zero=0000000000000000000000000000000000000000
+
+git init -q -b main w
+for i in 1 2 3; do
+	seq 1 300 | sed "s/^/$i /" > w/f$i
+	git -C w add . && git -C w commit -qm "$i"
+done
+new=$(git -C w rev-parse main) old=$(git -C w rev-parse main~1)
+
+fresh() {
+	rm -rf r.git && "$receive" --init r.git || return 1
+	git -C w push -q --receive-pack="$base/server" ../r.git main~1:refs/heads/main
+}
+printf '#!/bin/sh\nexec "%s" --standalone "$@"\n' "$receive" > server && chmod +x server
+
+# line TEXT: one pkt-line; \0 and other escapes are those of printf
+line() {
+	local text
+	printf '%b' "$1" > line.tmp
+	text=$(stat -c %s line.tmp)
+	printf '%04x' $((text + 4))
+	cat line.tmp
+}
+flush() { printf 0000; }
+pack() { git -C w pack-objects -q --stdout --revs --thin "$@" <<< "$(printf '%s\n' "$new" "^$old")"; }
+whole_pack() { git -C w pack-objects -q --stdout --revs "$@" <<< "$new"; }
+empty_pack() { git -C w pack-objects -q --stdout < /dev/null; }
+bytes() { perl -e 'print pack("H*", shift)' "$1"; }
+
+# serve REQUEST [keep|close]: run the server on it; "keep" leaves its input open, as clients do that wait for the
+# report first. Sets status, output (control bytes as text), and seconds.
+serve() {
+	local request=$1 input=${2:-close} pid begun=$SECONDS
+	rm -f in && mkfifo in
+	timeout 20 "$receive" --standalone r.git < in > out 2> err &
+	pid=$!
+	exec 9> in
+	cat "$request" >&9 2> /dev/null
+	[ "$input" = keep ] || exec 9>&-
+	status=0
+	wait "$pid" || status=$?
+	exec 9>&-
+	seconds=$((SECONDS - begun))
+	output=$(tr '\0\1\2\n' '@12 ' < out)
+}
+clean() { # nothing of a refused push stays
+	equal "" "$(find r.git -name 'incoming-*' -o -name '*.lock' ! -name 'hostkit*')" "left over" &&
+		git -C r.git fsck --full --strict > /dev/null
+}
+at() { equal "$1" "$(git -C r.git rev-parse -q --verify "$2" || echo none)" "$2"; }
+
+prompt_and_moved() {
+	[ "$seconds" -lt 10 ] || fail "it waited for the client to close"
+	equal 0 "$status" status && at "$new" refs/heads/main && clean
+}
+
+# JGit and libgit2 keep the channel open until they have the report
+keeps_channel_open() {
+	fresh || return 1
+	{ line "$old $new refs/heads/main\0 report-status side-band-64k agent=JGit/6"; flush; pack; } > req
+	serve req keep
+	prompt_and_moved && contains "$output" 'unpack ok.*ok refs/heads/main'
+}
+check "a client that keeps the channel open after the pack" keeps_channel_open
+
+closes_at_once() {
+	fresh || return 1
+	{ line "$old $new refs/heads/main\0 report-status side-band-64k"; flush; pack; } > req
+	serve req close
+	prompt_and_moved && contains "$output" 'ok refs/heads/main'
+}
+check "a client that closes right after the pack" closes_at_once
+
+many_objects_kept_open() {
+	fresh || return 1
+	git -C r.git config receive.unpackLimit 1
+	{ line "$old $new refs/heads/main\0report-status"; flush; whole_pack; } > req
+	serve req keep
+	prompt_and_moved && equal 1 "$(find r.git/objects/pack -name '*.idx' | wc -l)" packs
+}
+check "the same with a pack that is kept as one" many_objects_kept_open
+
+bytes_behind_pack() {
+	fresh || return 1
+	{ line "$old $new refs/heads/main\0report-status"; flush; pack; flush; flush; } > req
+	serve req keep
+	prompt_and_moved
+}
+check "bytes behind the pack" bytes_behind_pack
+
+delete_only() {
+	fresh || return 1
+	git -C r.git update-ref refs/heads/x "$old"
+	{ line "$old $zero refs/heads/x\0report-status delete-refs"; flush; } > req
+	serve req keep
+	[ "$seconds" -lt 10 ] && equal 0 "$status" && at none refs/heads/x && contains "$output" 'ok refs/heads/x'
+}
+check "a deletion without a pack, channel open" delete_only
+
+no_op_with_empty_pack() {
+	fresh || return 1
+	{ line "$zero $old refs/heads/copy\0report-status"; flush; empty_pack; } > req
+	serve req keep
+	[ "$seconds" -lt 10 ] && equal 0 "$status" && at "$old" refs/heads/copy
+}
+check "an empty pack, channel open" no_op_with_empty_pack
+
+no_report() {
+	fresh || return 1
+	{ line "$old $new refs/heads/main"; flush; pack; } > req
+	serve req keep
+	prompt_and_moved && lacks "$output" 'unpack|side-band.*1000e'
+}
+check "a client without any capability" no_report
+
+no_side_band() {
+	fresh || return 1
+	{ line "$zero $new refs/x\0report-status"; flush; whole_pack; } > req
+	serve req keep
+	equal 0 "$status" && contains "$output" 'unpack ok' && contains "$output" 'ng refs/x funny refname' &&
+		contains "$(cat err)" "refusing to create funny ref 'refs/x'"
+}
+check "a client without side-band sees errors on standard error" no_side_band
+
+no_atomic_means_each() {
+	fresh || return 1
+	{ line "$old $new refs/heads/main\0report-status"; line "$zero $new refs/x"; flush; pack; } > req
+	serve req
+	at "$new" refs/heads/main && contains "$output" 'ng refs/x'
+}
+check "one refusal harms no other ref" no_atomic_means_each
+
+newlines_in_commands() {
+	fresh || return 1
+	{ line "$old $new refs/heads/main\0report-status\n"; flush; pack; } > req
+	serve req
+	prompt_and_moved
+}
+check "commands that end in newlines" newlines_in_commands
+
+nothing_to_do() {
+	fresh || return 1
+	flush > req
+	serve req keep
+	equal 0 "$status" && at "$old" refs/heads/main
+}
+check "no command at all" nothing_to_do
+
+hangs_up() {
+	fresh || return 1
+	: > req
+	serve req
+	equal 128 "$status" && contains "$(cat err)" 'fatal: the remote end hung up unexpectedly'
+}
+check "a client that leaves after the advertisement" hangs_up
+
+stale_old() {
+	fresh || return 1
+	{ line "$new $old refs/heads/main\0report-status"; flush; empty_pack; } > req
+	serve req
+	at "$old" refs/heads/main && contains "$output" 'ng refs/heads/main failed to update ref' &&
+		contains "$(cat err)" "cannot lock ref 'refs/heads/main': is at $old but expected $new"
+}
+check "an old value that is not the present one" stale_old
+
+create_existing() {
+	fresh || return 1
+	{ line "$zero $new refs/heads/main\0report-status"; flush; pack; } > req
+	serve req
+	at "$old" refs/heads/main && contains "$(cat err)" 'reference already exists'
+}
+check "creating what exists" create_existing
+
+same_ref_twice() {
+	fresh || return 1
+	{ line "$old $new refs/heads/main\0report-status atomic"; line "$old $new refs/heads/main"; flush; pack; } > req
+	serve req
+	at "$old" refs/heads/main && contains "$output" 'ng refs/heads/main'
+}
+check "one ref twice in an atomic push" same_ref_twice
+
+deletes_nothing() {
+	fresh || return 1
+	{ line "$zero $zero refs/heads/none\0report-status"; flush; } > req
+	serve req keep
+	contains "$output" 'ok refs/heads/none' && contains "$(cat err)" 'deleting a non-existent ref'
+}
+check "deleting what does not exist" deletes_nothing
+
+shallow_push() {
+	fresh && rm -rf s && git clone -q --depth 1 "file://$base/w" s || return 1
+	git -C s commit -q --allow-empty -m shallow
+	git -C s push -q --receive-pack="$base/server" ../r.git HEAD:refs/heads/shallow || return 1
+	equal "$new" "$(cat r.git/shallow)" "shallow file" && git -C r.git fsck > /dev/null || return 1
+	git -C s commit -q --allow-empty -m again
+	git -C s push -q --receive-pack="$base/server" ../r.git HEAD:refs/heads/shallow &&
+		at "$(git -C s rev-parse HEAD)" refs/heads/shallow
+}
+check "a push from a shallow clone, and one more" shallow_push
+
+# bad requests: the conversation ends with git's words, and nothing has changed
+protocol_error() { # WANTED REQUEST-FILE
+	serve "$2"
+	equal 128 "$status" && contains "$(cat err)" "$1" && at "$old" refs/heads/main && clean
+}
+bad_line_length() { fresh && printf 'zzzz' > req && protocol_error 'bad line length character: zzzz' req; }
+check "a length that is no number" bad_line_length
+short_line() { fresh && printf '0100abc' > req && protocol_error 'hung up unexpectedly' req; }
+check "a line cut short" short_line
+no_command() { fresh && { line 'hello' && flush; } > req && protocol_error "expected old/new/ref, got 'hello'" req; }
+check "a line that is no command" no_command
+bad_shallow() { fresh && { line 'shallow 12' && flush; } > req && protocol_error "expected shallow sha, got '12'" req; }
+check "a shallow line without a name" bad_shallow
+other_hash() { fresh && { line "$old $new refs/heads/main\0object-format=sha256" && flush; } > req && protocol_error 'unsupported object format' req; }
+check "another hash" other_hash
+
+# bad packs: reported, nothing stays
+bad_pack() { # WANTED, the pack on standard input
+	{ line "$old $new refs/heads/main\0report-status"; flush; cat; } > req
+	serve req "${2:-close}"
+	equal 0 "$status" && contains "$output" 'ng refs/heads/main unpacker error' &&
+		contains "$(cat err)$output" "$1" && at "$old" refs/heads/main && clean
+}
+truncated() { fresh && pack | head -c 100 | bad_pack 'early EOF'; }
+check "a pack cut short" truncated
+nothing() { fresh && bad_pack 'eof before pack header was fully read' < /dev/null; }
+check "no pack at all" nothing
+signature() { fresh && printf 'KCAP\0\0\0\2\0\0\0\0' | bad_pack 'pack signature mismatch' keep; }
+check "another signature" signature
+version() { fresh && printf 'PACK\0\0\0\11\0\0\0\0' | bad_pack 'pack version unsupported' keep; }
+check "another version" version
+checksum() { fresh && pack > p && { head -c -20 p && printf '12345678901234567890'; } | bad_pack 'SHA1 mismatch' keep; }
+check "a wrong checksum, channel open" checksum
+flipped() {
+	fresh && pack > p || return 1
+	perl -e 'local $/; $_ = <>; substr($_, 60, 1) ^= "\xff"; print' p | bad_pack 'inflate returned|SHA1 mismatch|bad object'
+}
+check "a flipped byte" flipped
+announced_more() {
+	fresh && pack > p && { printf 'PACK\0\0\0\2\0\0\1\0' && tail -c +13 p; } | bad_pack 'inflate|early EOF|bad object|bad line|out of bound'
+}
+check "more objects announced than sent" announced_more
+thin_without_base() {
+	fresh && git -C w commit -q --amend -m other && printf '%0300d\n' 7 >> w/f1 && git -C w commit -qam base || return 1
+	local tip
+	printf x >> w/f1 && git -C w commit -qam tip && tip=$(git -C w rev-parse HEAD)
+	git -C w pack-objects -q --stdout --revs --thin <<< "$tip"$'\n'"^$tip~1" > p
+	git -C w reset -q --hard "$new"
+	if git verify-pack p 2> /dev/null; then return 0; fi
+	bad_pack 'unresolved delta' < p
+}
+check "a thin pack without its base" thin_without_base
+type_zero() { fresh && { bytes 5041434b0000000200000001 && bytes 05 && bytes 789c030000000001; } | bad_pack 'bad object type' keep; }
+check "an object of no type" type_zero
+bomb_size() { fresh && { bytes 5041434b0000000200000001 && bytes bfffffffffffffff7f && bytes 789c; } | bad_pack 'maximum allowed size|object size' keep; }
+check "an object that says it is huge" bomb_size
+delta_offset() { fresh && { bytes 5041434b0000000200000001 && bytes 617f && bytes 789c030000000001; } | bad_pack 'out of bound' keep; }
+check "a delta on what is before the pack" delta_offset
+missing_objects() {
+	fresh || return 1
+	{ line "$old $new refs/heads/main\0report-status"; flush; git -C w pack-objects -q --stdout <<< "$new"; } > req
+	serve req
+	contains "$output" 'ng refs/heads/main missing necessary objects' && at "$old" refs/heads/main && clean
+}
+check "a commit without its tree" missing_objects
+wrong_kind() {
+	local commit
+	fresh || return 1
+	commit=$(printf 'tree %s\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nx\n' "$(git -C w rev-parse main:f1)" |
+		git -C w hash-object --literally -w -t commit --stdin)
+	{ line "$zero $commit refs/heads/bad\0report-status"; flush; printf '%s\n' "$commit" "$(git -C w rev-parse main:f1)" |
+		git -C w pack-objects -q --stdout; } > req
+	serve req
+	contains "$output" 'ng refs/heads/bad missing necessary objects' && clean
+}
+check "a commit whose tree is a blob" wrong_kind
+unrelated_object() {
+	fresh || return 1
+	{ line "$zero 1234567890123456789012345678901234567890 refs/heads/bad\0report-status"; flush; empty_pack; } > req
+	serve req
+	contains "$output" 'ng refs/heads/bad missing necessary objects' && clean
+}
+check "a name of nothing" unrelated_object
+
+zeros_in_small_pack() {
+	fresh && git -C r.git config receive.fsckObjects true || return 1
+	head -c 300000000 /dev/zero > w/zeros && git -C w add zeros && git -C w commit -qm zeros || return 1
+	( ulimit -v 1500000; git -C w push -q --receive-pack="$base/server" ../r.git HEAD:refs/heads/zeros ) || return 1
+	git -C w reset -q --hard "$new"
+	clean
+}
+if grep -q __asan "$receive"; then
+	skip "300 MB of zeros in a small pack, in bounded memory" "the address sanitizer needs more"
+else
+	check "300 MB of zeros in a small pack, in bounded memory" zeros_in_small_pack
+fi
+
+many_refs() {
+	fresh || return 1
+	{ echo "# pack-refs with: sorted " && seq 100000 199999 | sed "s#^#$old refs/heads/b/#"; } > r.git/packed-refs
+	{ line "$old $new refs/heads/main\0report-status"; flush; pack; } > req
+	serve req
+	[ "$seconds" -lt 10 ] || fail "took $seconds s"
+	prompt_and_moved && equal 100002 "$(grep -ac refs/heads < out)" "advertised"
+}
+check "100,000 refs" many_refs
+
+many_new_refs() {
+	fresh || return 1
+	{ line "$zero $old refs/heads/b/0\0report-status"; perl -e '
+		for (1 .. 100000) { my $l = "'"$zero $old"' refs/heads/b/$_"; printf "%04x%s", length($l) + 4, $l }'
+		flush; empty_pack; } > req
+	serve req
+	[ "$seconds" -lt 15 ] || fail "took $seconds s"
+	equal 100001 "$(git -C r.git for-each-ref refs/heads/b | wc -l)" refs && clean
+}
+check "100,000 new refs in one push" many_new_refs
+
+swept() {
+	fresh || return 1
+	mkdir -p r.git/objects/incoming-old/pack r.git/objects/incoming-new
+	touch -d '2 hours ago' r.git/objects/incoming-old
+	{ line "$old $new refs/heads/main\0report-status"; flush; pack; } > req
+	serve req
+	[ ! -e r.git/objects/incoming-old ] && [ -e r.git/objects/incoming-new ]
+}
+check "a stale quarantine is swept, a fresh one is not" swept
+
+killed() {
+	fresh || return 1
+	{ line "$old $new refs/heads/main\0report-status"; flush; pack | head -c 200; } > req
+	mkfifo in2
+	"$receive" --standalone r.git < in2 > /dev/null 2>&1 &
+	local pid=$!
+	exec 9> in2
+	cat req >&9
+	wait_for 5 compgen -G 'r.git/objects/incoming-*'
+	kill -9 $pid
+	wait $pid 2> /dev/null
+	exec 9>&-
+	at "$old" refs/heads/main && git -C r.git fsck > /dev/null
+}
+check "killed in mid-pack, the repository is as before" killed
+
+upkeep() {
+	fresh || return 1
+	"$receive" --init r.git && "$receive" --init r.git || return 1
+	equal 'ref: refs/heads/main' "$(cat r.git/HEAD)" || return 1
+	git -C w push -q --receive-pack="$base/server" ../r.git main:refs/heads/x || return 1
+	"$receive" --update-ref r.git refs/heads/main "$old" "$new" && at "$new" refs/heads/main || return 1
+	"$receive" --update-ref r.git refs/heads/main "$old" "$new" || fail "not idempotent" || return 1
+	status_is 1 "$receive" --update-ref r.git refs/heads/main "$zero" "$old" 2> /dev/null && at "$new" refs/heads/main || return 1
+	"$receive" --update-ref r.git refs/heads/y "$zero" "$new" && at "$new" refs/heads/y || return 1
+	status_is 1 "$receive" --update-ref r.git refs/heads/z "$zero" 1234567890123456789012345678901234567890 2> /dev/null
+}
+check "--init and --update-ref" upkeep
+
+consolidated() {
+	fresh || return 1
+	git -C r.git config receive.unpackLimit 1
+	for i in $(seq 53); do
+		git -C w commit -q --allow-empty -m "pack $i"
+		git -C w push -q --receive-pack="$base/server" ../r.git HEAD:refs/heads/main || return 1
+	done
+	wait_for 20 packs_are 5
+	git -C w fetch -q ../r.git main || return 1
+	equal "$(git -C w rev-parse HEAD)" "$(git -C w rev-parse FETCH_HEAD)" && clean
+	git -C w reset -q --hard "$new"
+}
+packs_are() { [ "$(find r.git/objects/pack -name '*.idx' | wc -l)" -le "$1" ]; }
+check "many packs become one by themselves" consolidated
+
+command_line() {
+	status_is 0 "$receive" --version && status_is 0 "$receive" --help && status_is 2 "$receive" &&
+		status_is 2 "$receive" r.git && status_is 2 "$receive" --standalone a b &&
+		status_is 2 "$receive" --nonsense r.git && status_is 2 "$receive" --project ../x --branch main r.git &&
+		status_is 2 "$receive" --update-ref r.git refs/heads/a 1 2
+	status_is 128 "$receive" --standalone nowhere.git < /dev/null
+}
+check "options and usage errors" command_line
+
+finish
