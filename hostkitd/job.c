@@ -355,6 +355,50 @@ static int job_start(struct job_run *run, struct error *err)
 	return job_start_unit(run, theirs, log_fd, err);
 }
 
+/* Another job of the project runs. */
+static bool job_project_is_busy(const struct job_run *run)
+{
+	const struct job_run *other;
+
+	LIST_FOREACH(other, &run->daemon->jobs, list)
+	if (other != run && other->running && !other->over &&
+	    str_equal(other->project, run->project))
+		return true;
+	return false;
+}
+
+/*
+ * A push that waited for another one: the branch is no longer where the client believes it to be, so its
+ * commit would push the other's out of the history. git refuses that, and so do we, before building.
+ * Returns 1 when it was refused (and is gone), 0, or negative.
+ */
+static int job_refuse_overtaken(struct job_run *run, struct error *err)
+{
+	_cleanup_(job_done) struct job job = { 0 };
+	_cleanup_free_ char *commit = NULL, *message = NULL;
+	struct state *state = run->daemon->state;
+	int r = state_job_get(state, run->id, &job, err);
+
+	if (r <= 0)
+		return r < 0 ? r : error_internal(err, -ESTALE, "job has no row");
+	if (job.push_options & PUSH_OPTION_DETACH)
+		return 0; /* its branch moved when it was accepted */
+	r = state_job_overtaken(state, &job, &commit, err);
+	if (r <= 0)
+		return r;
+	message = str_format("another push moved the branch to %.12s meanwhile: fetch, "
+			     "merge, push again",
+			     commit);
+	if (!message)
+		return error_internal(err, -ENOMEM, "job");
+	r = state_job_end(state, run->id, JOB_STATE_FAILED, STATUS_FAILED, message, err);
+	if (r < 0)
+		return r;
+	viewers_end(run, STATUS_FAILED, "BRANCH_MOVED", message);
+	job_run_free(run);
+	return 1;
+}
+
 /* Deployments that run; the others are short. */
 static size_t job_count_builds(struct daemon *daemon)
 {
@@ -367,7 +411,7 @@ static size_t job_count_builds(struct daemon *daemon)
 	return count;
 }
 
-/* Negative: it cannot start and must be given up. */
+/* Negative: it cannot start and must be given up. Otherwise it runs, waits on, or is gone. */
 static int job_try(struct job_run *run, struct error *err)
 {
 	struct daemon *daemon = run->daemon;
@@ -376,6 +420,11 @@ static int job_try(struct job_run *run, struct error *err)
 	if (run->kind == JOB_KIND_DEPLOY &&
 	    job_count_builds(daemon) >= daemon->settings->build_parallel)
 		return 0;
+	if (run->kind == JOB_KIND_DEPLOY && !job_project_is_busy(run)) {
+		r = job_refuse_overtaken(run, err);
+		if (r != 0)
+			return r;
+	}
 	r = state_job_run(daemon->state, run->id, err);
 	if (r == JOB_E_LOCKED)
 		return 0;

@@ -151,6 +151,12 @@ enum {
 	JOB_E_LOCKED = 1,
 };
 int state_job_run(struct state *state, int64_t id, struct error *err) _must_check_;
+/*
+ * Lookup: where a deployment moved the ref of this one while this one waited; *ret_commit is owned. Not found
+ * also if that is where this one starts from.
+ */
+int state_job_overtaken(struct state *state, const struct job *job, char **ret_commit,
+			struct error *err) _must_check_;
 /* From running back to waiting. */
 int state_job_wait(struct state *state, int64_t id, struct error *err) _must_check_;
 int state_job_end(struct state *state, int64_t id, uint32_t job_state,

@@ -125,6 +125,35 @@ int state_job_run(struct state *state, int64_t id, struct error *err)
 	return r == -EEXIST ? JOB_E_LOCKED : r;
 }
 
+int state_job_overtaken(struct state *state, const struct job *job, char **ret_commit,
+			struct error *err)
+{
+	_cleanup_statement_ sqlite3_stmt *s =
+		statement_get(state,
+			      "SELECT commit_id FROM jobs WHERE project = ? AND ref = ?"
+			      " AND kind = ? AND state = ? AND id < ? AND ended_sec >= ?"
+			      " ORDER BY id DESC LIMIT 1",
+			      err);
+	int r;
+
+	if (!s)
+		return -EIO;
+	statement_bind(s, "ssuuii", job->record.project, job->ref,
+		       (uint32_t)JOB_KIND_DEPLOY, (uint32_t)JOB_STATE_SUCCEEDED,
+		       job->record.id, job->record.created_sec);
+	r = statement_step(state, s, err);
+	if (r <= 0)
+		return r;
+	*ret_commit = statement_text(s, 0);
+	if (!*ret_commit)
+		return -ENOMEM;
+	if (!str_equal(*ret_commit, job->old_commit))
+		return 1;
+	free(*ret_commit);
+	*ret_commit = NULL;
+	return 0;
+}
+
 int state_job_wait(struct state *state, int64_t id, struct error *err)
 {
 	return statement_run(state, err, "UPDATE jobs SET state = ? WHERE id = ?", "ui",

@@ -182,7 +182,8 @@ static void call_finish(struct call *call, int result, struct error *err)
 			error_internal(err, result, "watch %s", call->unit);
 	}
 	if (result < 0 && call->end)
-		unit_release(systemd, call->unit); /* a transient unit that did not start */
+		unit_release(systemd,
+			     call->unit); /* a transient unit that did not start */
 	call_free(call);
 	fn(userdata, result, err);
 	if (watch)

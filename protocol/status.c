@@ -23,6 +23,8 @@ static const char *const status_names[_STATUS_N] = {
 static const struct status_code codes[] = {
 	{ "ACCESS_DENIED", STATUS_DENIED, "this caller may not do that" },
 	{ "ALREADY_CURRENT", STATUS_FAILED, "the release is the live one already" },
+	{ "BRANCH_MOVED", STATUS_FAILED,
+	  "another push moved the branch while this one waited" },
 	{ "BUILD_FAILED", STATUS_BUILD, "a build step failed" },
 	{ "CANCELLED", STATUS_CANCELLED, "the job was cancelled" },
 	{ "COMMAND_NOT_FOUND", STATUS_USAGE, "there is no such verb" },

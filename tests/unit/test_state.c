@@ -313,6 +313,39 @@ static void test_one_job_runs(void **state)
 	assert_true(job.record.ended_sec > 0);
 }
 
+/* A push that waited while another one moved the branch. */
+static void test_overtaken(void **state)
+{
+	struct fixture *f = *state;
+	struct job first = { .record = { .project = (char *)"shop",
+					 .by = (char *)"me",
+					 .commit = (char *)"bbb" },
+			     .ref = (char *)"refs/heads/main",
+			     .old_commit = (char *)"aaa" };
+	struct job second = first, other = first, later = first;
+	_cleanup_free_ char *commit = NULL;
+	char *none = NULL;
+
+	second.record.commit = (char *)"ccc";
+	other.ref = (char *)"refs/heads/other";
+	later.old_commit = (char *)"bbb";
+	assert_int_equal(state_job_add(f->state, &first, NULL), 0);
+	assert_int_equal(state_job_add(f->state, &second, NULL), 0);
+	assert_int_equal(state_job_add(f->state, &other, NULL), 0);
+	assert_int_equal(state_job_run(f->state, first.record.id, NULL), 0);
+	assert_int_equal(state_job_overtaken(f->state, &second, &none, NULL), 0);
+	assert_int_equal(state_job_end(f->state, first.record.id, JOB_STATE_SUCCEEDED, 0,
+				       "", NULL),
+			 0);
+	assert_int_equal(state_job_overtaken(f->state, &second, &commit, NULL), 1);
+	assert_string_equal(commit, "bbb");
+	assert_int_equal(state_job_overtaken(f->state, &other, &none, NULL), 0);
+	/* queued in the same second, but by a client that has seen the new branch */
+	assert_int_equal(state_job_add(f->state, &later, NULL), 0);
+	assert_int_equal(state_job_overtaken(f->state, &later, &none, NULL), 0);
+	assert_null(none);
+}
+
 static void test_journal(void **state)
 {
 	struct fixture *f = *state;
@@ -439,6 +472,7 @@ int main(void)
 		WITH_STATE(test_release_name_is_unique),
 		WITH_STATE(test_one_job_runs),
 		WITH_STATE(test_journal),
+		WITH_STATE(test_overtaken),
 		WITH_STATE(test_remove_leaves_nothing),
 		WITH_STATE(test_job_filters),
 		WITH_STATE(test_rollback_of_changes),
