@@ -11,6 +11,7 @@
 #include "base/packet.h"
 #include "base/str.h"
 #include "command/command.h"
+#include "protocol/exit_report.h"
 #include "protocol/status.h"
 
 #define SESSION_REQUESTS_FD 3
@@ -87,7 +88,7 @@ int main(int argc, char **argv)
 		return STATUS_FAILED;
 
 	if (argc == 2 && str_equal(argv[1], "--session"))
-		return run_session(&command);
+		return exit_report(run_session(&command));
 	if (argc == 2 && str_equal(argv[1], "--version"))
 		return command_run(&command, version, ARRAY_SIZE(version));
 	return command_run(&command, (const char *const *)argv + 1,

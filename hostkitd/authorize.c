@@ -65,7 +65,8 @@ int authorize(const struct principal *principal, enum action action, const char 
 		error_user(err, -ENOENT, "PROJECT_NOT_FOUND",
 			   "there is no project '%s', or it is not yours",
 			   shown ? shown : "?");
-		error_suggest(err, "project list");
+		error_suggest(err, "hostkit provision %s makes it; hostkit project list",
+			      shown ? shown : "NAME");
 		return -ENOENT;
 	}
 	if (role_table[principal->role].actions & (1u << action))

@@ -160,7 +160,7 @@ static int lost_dropped(struct task *task, struct error *err)
 				       task->text, RELEASE_STATE_GONE, err);
 }
 
-static const task_step *lost_steps(const struct job *job)
+static const task_step *lost_steps(const struct job *job, const struct project *project)
 {
 	static const task_step deploy[] = { lost_stop_build, lost_switch_back,
 					    lost_restart,    lost_drop,
@@ -172,7 +172,8 @@ static const task_step *lost_steps(const struct job *job)
 	case JOB_KIND_ROLLBACK:
 		return deploy;
 	case JOB_KIND_PROVISION:
-		return provision_undo_all();
+		/* of a project that was complete before, nothing is to be undone */
+		return project->state == PROJECT_READY ? none : provision_undo_all();
 	case JOB_KIND_DELETE:
 	case _JOB_KIND_N:
 		break;
@@ -199,6 +200,7 @@ static bool lost_try_again(struct daemon *daemon, const struct job *job)
 
 static int lost_begin(struct daemon *daemon, int64_t id, struct error *err)
 {
+	_cleanup_(project_freep) struct project *project = NULL;
 	_cleanup_(task_freep) struct task *task = NULL;
 	_cleanup_(job_done) struct job job = { 0 };
 	int r = state_job_get(daemon->state, id, &job, err);
@@ -209,15 +211,16 @@ static int lost_begin(struct daemon *daemon, int64_t id, struct error *err)
 		job_settled(daemon, id, true);
 		return 0;
 	}
-	task = task_new(daemon, lost_steps(&job));
+	r = state_project_get(daemon->state, job.record.project, &project, err);
+	if (r <= 0)
+		return r < 0 ? r : error_internal(err, -ESTALE, "its project has no row");
+	task = task_new(daemon, lost_steps(&job, project));
 	if (!task)
 		return error_internal(err, -ENOMEM, "task");
+	task->project = TAKE_PTR(project);
 	task->job = id;
 	task->changed = job.switched;
 	task->done = lost_done;
-	r = state_project_get(daemon->state, job.record.project, &task->project, err);
-	if (r <= 0)
-		return r < 0 ? r : error_internal(err, -ESTALE, "its project has no row");
 	task_run(TAKE_PTR(task));
 	return 0;
 }

@@ -4,6 +4,7 @@
  */
 
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/queue.h>
 
 #include "base/log.h"
@@ -142,7 +143,7 @@ static int put_place(sd_bus_message *m, const struct project *project, int outpu
 		return r;
 	return sd_bus_message_append(m, "(sv)(sv)(sv)", "ProtectHome", "s", "tmpfs",
 				     "BindPaths", "a(ssbt)", 1, home, home, 0,
-				     (uint64_t)0, "ReadWritePaths", "as", 1, home);
+				     (uint64_t)MS_REC, "ReadWritePaths", "as", 1, home);
 }
 
 static int put_limits(sd_bus_message *m, const struct settings *settings)

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "hostkitd/account.h"
+#include "protocol/exit_report.h"
 
 /* Programs for clients at a time, over all connections. */
 #define SESSIONS_MAX 512
@@ -139,8 +140,8 @@ static int start_receive(struct exchange *req, const struct project *project,
 	struct process_plan plan = {
 		.path = HOSTKIT_LIBEXEC_DIR "/hostkit-receive",
 		.fds = { ends->stream[1], ends->stream[1], ends->errors[1],
-			 ends->requests[1] },
-		.fd_count = push ? 4 : 3,
+			 ends->requests[1], ends->status[1] },
+		.fd_count = 5,
 	};
 	int r = plan_user(&plan, project->name, &home, &home_variable, err);
 
@@ -162,8 +163,9 @@ static int start_receive(struct exchange *req, const struct project *project,
 					  NULL };
 	const char *const fetch_argv[] = { "hostkit-receive", "--upload-pack", path,
 					   NULL };
-	const char *const envp[] = { "PATH=/usr/bin:/bin", home_variable,
-				     req->args.value2 > 0 ? version : NULL, NULL };
+	const char *const envp[] = { "PATH=/usr/bin:/bin", EXIT_REPORT_VARIABLE "=4",
+				     home_variable, req->args.value2 > 0 ? version : NULL,
+				     NULL };
 	plan.argv = push ? push_argv : fetch_argv;
 	plan.envp = envp;
 	return session_start(req, &plan, ends, err);
@@ -201,9 +203,11 @@ static int start_verb(struct exchange *req, struct ends *ends, struct error *err
 	struct process_plan plan = {
 		.path = HOSTKIT_BIN_DIR "/hostkit",
 		.argv = (const char *const[]){ "hostkit", "--session", NULL },
+		.envp = (const char *const[]){ "PATH=/usr/bin:/bin",
+					       EXIT_REPORT_VARIABLE "=5", NULL },
 		.fds = { ends->stream[1], ends->stream[1], ends->errors[1],
-			 ends->requests[1], ends->words[1] },
-		.fd_count = 5,
+			 ends->requests[1], ends->words[1], ends->status[1] },
+		.fd_count = 6,
 		.drop = true,
 		.uid = user->uid,
 		.gid = user->gid,

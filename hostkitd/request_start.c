@@ -68,12 +68,16 @@ int handle_START_PROVISION(struct exchange *req, struct error *err)
 		r = state_project_get(state, req->args.project, &existing, err);
 	if (r < 0)
 		return r;
-	if (existing)
+	if (existing && existing->runtime != req->args.value)
 		return error_user(err, -EEXIST, "PROJECT_EXISTS",
-				  "the project '%s' exists already", existing->name);
-	r = refuse_existing_user(req->args.project, err);
+				  "the project '%s' exists already, with the runtime %s",
+				  existing->name, runtime_name(existing->runtime));
+	if (!existing)
+		r = refuse_existing_user(req->args.project, err);
 	if (r >= 0)
 		r = refuse_second_job(req, req->args.project, err);
+	if (r >= 0 && existing) /* the job adds what is missing */
+		return start_job(req, &job, err);
 	if (r >= 0)
 		r = state_project_add(state, req->args.project, req->args.value,
 				      connection_principal(req->conn)->name, err);

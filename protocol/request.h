@@ -134,7 +134,7 @@ enum phase {
 	/* {u32 log_kind} → {} [log file, read-only] */                                            \
 	X(JOB_LOG_OPEN, JOB, false)                                                                  \
 	/* {u32 provision_step, u32 step_action} → {bool changed, string note} deferred; \
-	 * note: what the user should know although it worked ("nginx does not run"), or "" */ \
+	 * note: what the user should know although it worked ("nginx does not run"), or "" */         \
 	X(PROVISION_STEP, JOB, false)                                                                \
 	/* {u32 exit status, string code, string message} → {}: over; the row says so, the \
 	 * project is free for the next job; only RELEASE_PRUNE may still follow */       \

@@ -59,7 +59,7 @@ static const struct settings_key keys[] = {
 		  "Output of a build that is kept; the rest is counted only."),
 	KEY_SEC(deploy, health_timeout, 1, 3600, "120s",
 		"Time a new release has to answer."),
-	KEY_BYTES(limits, pack, MIB, TIB, "2G", "Size of one push."),
+	KEY(limits, pack_bytes, SETTINGS_BYTES, MIB, TIB, "2G", "Size of one push."),
 	KEY(limits, tree_files, SETTINGS_COUNT, 1, 100000000, "200000",
 	    "Files of one commit."),
 };

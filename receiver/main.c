@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "protocol/exit_report.h"
 #include "receiver/library.h"
 #include "receiver/options.h"
 #include "receiver/receive.h"
@@ -78,7 +79,7 @@ static int run(const struct receive_options *o, struct error *err)
 	return r < 0 ? r : EXIT_SUCCESS;
 }
 
-int main(int argc, char **argv)
+static int receive_main(int argc, char **argv)
 {
 	_cleanup_error_ struct error err = ERROR_INIT;
 	struct receive_options options = { 0 };
@@ -110,4 +111,9 @@ int main(int argc, char **argv)
 	}
 	(void)fprintf(stderr, "fatal: %s\n", error_text(&err, true));
 	return EXIT_FATAL;
+}
+
+int main(int argc, char **argv)
+{
+	return exit_report(receive_main(argc, argv));
 }

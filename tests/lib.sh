@@ -65,10 +65,10 @@ status_is() {
 
 # wait_for SECONDS COMMAND...: until it succeeds
 wait_for() {
-	local until=$((SECONDS + $1))
+	local until=$((SECONDS + $1)) said
 	shift
-	until "$@" > /dev/null 2>&1; do
-		[ $SECONDS -lt $until ] || fail "still not after a while: $*" || return 1
+	until said=$("$@" 2>&1); do
+		[ $SECONDS -lt $until ] || fail "still not after a while: $*" "$said" || return 1
 		sleep 0.1
 	done
 }
