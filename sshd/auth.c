@@ -92,12 +92,16 @@ static int on_request(ssh_session session _unused_, uint8_t type _unused_,
 	struct connection *c = userdata;
 	const char *why;
 
-	if (c->auth.done)
+	if (c->auth.done || c->auth.hopeless)
 		return SSH_PACKET_USED; /* RFC 4252 5.1: silently ignored */
 	auth_settle(c);
 	c->auth.seen_usec = connection_now_usec();
 	if (++c->auth.requests > AUTH_REQUESTS_MAX) {
 		c->auth.hopeless = true;
+		return SSH_PACKET_USED;
+	}
+	if (!c->client) {
+		c->auth.hopeless = true; /* without hostkitd nobody can be known */
 		return SSH_PACKET_USED;
 	}
 	why = judge(c, ssh_buffer_get(packet), ssh_buffer_get_len(packet));

@@ -15,8 +15,16 @@
 /* See auth.c. */
 void ssh_packet_set_callbacks(ssh_session session, ssh_packet_callbacks callbacks);
 
-/* SSH_MSG_CHANNEL_REQUEST, RFC 4254 9. */
+/* SSH_MSG_CHANNEL_OPEN and SSH_MSG_CHANNEL_REQUEST, RFC 4254 9; between them lies what nobody looks at. */
+#define CHANNEL_PACKET_OPEN 90
 #define CHANNEL_PACKET_REQUEST 98
+#define CHANNEL_PACKET_COUNT (CHANNEL_PACKET_REQUEST - CHANNEL_PACKET_OPEN + 1)
+
+/* A client that has closed its side waits for ours; this long its process may take to end. */
+#define CHANNEL_CLOSE_USEC 2000000
+
+/* Every client takes 32768 (RFC 4253 6.1); libssh subtracts 10 and would send empty packets for ever. */
+#define CHANNEL_PACKET_SIZE_MIN 1024u
 
 static void channel_destroy(struct channel *channel)
 {
@@ -34,6 +42,29 @@ static void channel_destroy(struct channel *channel)
 	free(channel);
 }
 
+static uint32_t get_u32(const uint8_t *data)
+{
+	return (uint32_t)data[0] << 24 | (uint32_t)data[1] << 16 |
+	       (uint32_t)data[2] << 8 | data[3];
+}
+
+/* {string type, u32 channel, u32 window, u32 largest packet, ...} */
+static int on_open_packet(ssh_session session _unused_, uint8_t type _unused_,
+			  ssh_buffer packet, void *userdata)
+{
+	struct connection *c = userdata;
+	const uint8_t *data = ssh_buffer_get(packet);
+	size_t size = ssh_buffer_get_len(packet);
+	size_t name = size >= 4 ? get_u32(data) : SIZE_MAX;
+
+	if (size < 16 || name > size - 16 ||
+	    get_u32(data + 4 + name + 8) < CHANNEL_PACKET_SIZE_MIN) {
+		c->auth.hopeless = true;
+		return SSH_PACKET_USED;
+	}
+	return SSH_PACKET_NOT_USED;
+}
+
 /*
  * libssh hands texts on as C strings, so that a NUL inside would hide what follows it. Look before
  * libssh does; behind {u32 channel, string type, bool reply} all strings are text in the requests we grant.
@@ -44,9 +75,7 @@ static int on_request_packet(ssh_session session _unused_, uint8_t type _unused_
 	struct connection *c = userdata;
 	const uint8_t *data = ssh_buffer_get(packet);
 	size_t size = ssh_buffer_get_len(packet);
-	size_t name = size >= 8 ? (size_t)data[4] << 24 | (size_t)data[5] << 16 |
-					  (size_t)data[6] << 8 | data[7]
-				: SIZE_MAX;
+	size_t name = size >= 8 ? get_u32(data + 4) : SIZE_MAX;
 
 	c->text_has_nul = false;
 	if (name != 4 || size < 8 + 4 + 1 + 4 || memcmp(data + 8, "exec", 4) != 0)
@@ -189,14 +218,17 @@ static ssh_channel on_open(ssh_session session _unused_, void *userdata)
 
 int channel_attach(struct connection *c)
 {
-	static ssh_packet_callback handlers[] = { on_request_packet };
+	static ssh_packet_callback handlers[CHANNEL_PACKET_COUNT] = {
+		[0] = on_open_packet,
+		[CHANNEL_PACKET_REQUEST - CHANNEL_PACKET_OPEN] = on_request_packet,
+	};
 
 	c->channels = calloc(c->setup.channels, sizeof(struct channel *));
 	if (!c->channels)
 		return -ENOMEM;
 	c->request_packets = (struct ssh_packet_callbacks_struct){
-		.start = CHANNEL_PACKET_REQUEST,
-		.n_callbacks = ARRAY_SIZE(handlers),
+		.start = CHANNEL_PACKET_OPEN,
+		.n_callbacks = CHANNEL_PACKET_COUNT,
 		.callbacks = handlers,
 		.user = c,
 	};
@@ -212,6 +244,23 @@ size_t channel_count(const struct connection *c)
 	for (uint32_t i = 0; i < c->setup.channels; i++)
 		n += c->channels[i] != NULL;
 	return n;
+}
+
+uint64_t channel_deadline(const struct connection *c)
+{
+	uint64_t next = UINT64_MAX;
+
+	for (uint32_t i = 0; i < c->setup.channels; i++) {
+		const struct channel *ch = c->channels[i];
+
+		if (!ch || ch->state != CHANNEL_RUNNING || ch->ended)
+			continue;
+		if (ch->eof_usec > 0 && ch->eof_usec < next)
+			next = ch->eof_usec;
+		if (ch->close_usec > 0 && ch->close_usec < next)
+			next = ch->close_usec;
+	}
+	return next;
 }
 
 void channel_forget_all(struct connection *c)
@@ -279,7 +328,6 @@ static void abandon(struct channel *channel)
 {
 	channel->stream_fd = fd_close(channel->stream_fd);
 	channel->errors_fd = fd_close(channel->errors_fd);
-	channel->status_fd = fd_close(channel->status_fd);
 	channel->inbound_at = channel->inbound_size;
 	strbuf_clear(&channel->outbound);
 	strbuf_clear(&channel->errors);
@@ -294,7 +342,9 @@ static void finish(struct channel *channel)
 {
 	if (!channel->status_sent) {
 		abandon(channel);
-		if (!channel->remote_closed && channel->ended)
+		channel->status_fd = fd_close(channel->status_fd);
+		/* a client may have closed its side and still want to know */
+		if (channel->ended)
 			(void)ssh_channel_request_send_exit_status(channel->ssh,
 								   (int)channel->status);
 		channel->status_sent = true;
@@ -309,6 +359,16 @@ static int serve_running(struct channel *channel, const struct pollfd *polls)
 
 	if (!channel->ended && polls[2].revents)
 		take_status(channel);
+	if (channel->remote_closed) {
+		uint64_t now = connection_now_usec();
+
+		abandon(channel);
+		if (channel->close_usec == 0)
+			channel->close_usec = now + CHANNEL_CLOSE_USEC;
+		if (channel->ended || now >= channel->close_usec)
+			channel->state = CHANNEL_ENDING;
+		return 0;
+	}
 	r = relay_input(channel);
 	if (r < 0)
 		return r;
@@ -317,9 +377,8 @@ static int serve_running(struct channel *channel, const struct pollfd *polls)
 			 polls[1].revents || channel->ended);
 	if (r < 0)
 		return r;
-	if (channel->remote_closed ||
-	    (channel->ended && channel->output_ended && channel->errors_ended &&
-	     channel->outbound.size == 0 && channel->errors.size == 0))
+	if (channel->ended && channel->output_ended && channel->errors_ended &&
+	    channel->outbound.size == 0 && channel->errors.size == 0)
 		channel->state = CHANNEL_ENDING;
 	return 0;
 }

@@ -235,11 +235,14 @@ static int begin_session(struct connection *c, ssh_bind bind, struct error *err)
 		return error_internal(err, r, "attach to libssh");
 	ssh_set_server_callbacks(c->session, &c->server_callbacks);
 
-	/* once, to send the banner; the callbacks do the rest of the key exchange */
-	if (ssh_handle_key_exchange(c->session) == SSH_ERROR ||
-	    ssh_event_add_session(c->event, c->session) != SSH_OK)
-		return error_internal(err, -EIO, "libssh: %s", ssh_get_error(c->session));
 	c->started_usec = c->active_usec = c->heard_usec = connection_now_usec();
+	/*
+	 * Once, to send the banner; the callbacks do the rest of the key exchange. A client that has gone
+	 * or sent nonsense already makes it fail, which the loop finds out.
+	 */
+	(void)ssh_handle_key_exchange(c->session);
+	if (ssh_event_add_session(c->event, c->session) != SSH_OK)
+		return error_internal(err, -EIO, "libssh: %s", ssh_get_error(c->session));
 	return 0;
 }
 
@@ -253,7 +256,7 @@ static bool session_over(struct connection *c)
 /* Let libssh read and write as long as there is something, but not for ever. */
 static void drive(struct connection *c)
 {
-	for (int i = 0; i < CONNECTION_ROUNDS; i++) {
+	for (int i = 0; i < CONNECTION_ROUNDS && !c->auth.hopeless; i++) {
 		if (ssh_event_dopoll(c->event, 0) != SSH_OK)
 			break;
 		if (channel_count(c) == 0)
@@ -306,12 +309,14 @@ static uint64_t next_deadline(const struct connection *c)
 static const char *check_clocks(struct connection *c, uint64_t now)
 {
 	if (c->auth.hopeless)
-		return c->auth.done ? "protocol violated" : "too many attempts";
+		return c->auth.done ? "protocol violated"
+		       : c->client  ? "too many attempts"
+				    : "HostKit is being restarted, try again in a moment";
 	if (!c->auth.done)
 		return now >= next_deadline(c) ? "not logged in in time" : NULL;
 	if (channel_count(c) == 0) {
 		if (!c->client)
-			return "hostkitd was restarted";
+			return "HostKit was restarted";
 		if (now >= c->active_usec + sec(c->setup.idle_sec))
 			return "idle";
 	}
@@ -356,6 +361,8 @@ static const char *serve(struct connection *c)
 			polls[0].events |= POLLOUT;
 		channel_polls(c, polls + 1);
 		deadline = next_deadline(c);
+		if (channel_deadline(c) < deadline)
+			deadline = channel_deadline(c);
 		if (poll(polls, count,
 			 deadline > now ? (int)((deadline - now) / 1000 + 1) : 0) < 0 &&
 		    errno != EINTR)
@@ -433,9 +440,11 @@ int connection_main(void)
 	if (r <= 0)
 		return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 
-	/* messages and configuration files of OpenSSL would stay in memory for nothing */
+	/* messages, names and configuration files of OpenSSL would stay in memory for nothing */
 	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG |
-					  OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS,
+					  OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS |
+					  OPENSSL_INIT_NO_ADD_ALL_CIPHERS |
+					  OPENSSL_INIT_NO_ADD_ALL_DIGESTS,
 				  NULL);
 	(void)mallopt(M_MMAP_THRESHOLD, 32 * 1024);
 	(void)mallopt(M_TRIM_THRESHOLD, 32 * 1024);

@@ -76,6 +76,8 @@ struct channel {
 	struct strbuf errors;
 	bool output_ended;
 	bool errors_ended;
+	uint64_t eof_usec;   /* when to pass their end on; 0: not yet known */
+	uint64_t close_usec; /* the client has closed: the status must be there by then */
 
 	int status_fd;
 	bool ended; /* status is known */
@@ -127,6 +129,8 @@ void channel_serve_all(struct connection *c, const struct pollfd *polls);
 /* Fill CHANNEL_POLLS entries for every slot. */
 void channel_polls(struct connection *c, struct pollfd *polls);
 size_t channel_count(const struct connection *c);
+/* When the next of their clocks strikes; UINT64_MAX: none runs. */
+uint64_t channel_deadline(const struct connection *c);
 /* libssh is about to free its side of them. */
 void channel_forget_all(struct connection *c);
 void channel_free_all(struct connection *c);

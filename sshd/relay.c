@@ -13,6 +13,8 @@
 
 /* Open the window again whenever this much has been consumed. */
 #define RELAY_REOPEN (256u * 1024)
+/* How long the end of the output waits for the exit status. */
+#define RELAY_EOF_USEC 200000
 /* What a terminal in raw mode sends for Ctrl-C and Ctrl-D; there is no terminal here to interpret them. */
 #define KEY_INTERRUPT '\003'
 #define KEY_END '\004'
@@ -260,6 +262,23 @@ static int pump(struct channel *channel, bool readable, bool errors)
 	return r < 0 ? r : 0;
 }
 
+/*
+ * Some clients close a channel at its EOF and then know no exit status. Most processes end with their
+ * output, so give the status a moment to come first.
+ */
+static void pass_end(struct channel *channel)
+{
+	uint64_t now = connection_now_usec();
+
+	if (channel->eof_usec == 0)
+		channel->eof_usec = now + RELAY_EOF_USEC;
+	if (channel->eof_usec > now || channel->eof_usec == UINT64_MAX)
+		return;
+	channel->eof_usec = UINT64_MAX;
+	(void)ssh_channel_send_eof(
+		channel->ssh); /* a dead session is noticed elsewhere */
+}
+
 int relay_output(struct channel *channel, bool readable, bool errors_readable)
 {
 	int r = pump(channel, readable, false);
@@ -273,6 +292,6 @@ int relay_output(struct channel *channel, bool readable, bool errors_readable)
 	}
 	if (r >= 0 && !channel->ended && channel->output_ended && channel->errors_ended &&
 	    channel->outbound.size == 0 && channel->errors.size == 0)
-		(void)ssh_channel_send_eof(channel->ssh); /* once; libssh knows */
+		pass_end(channel);
 	return r;
 }
