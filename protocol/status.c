@@ -53,6 +53,7 @@ static const struct status_code codes[] = {
 	{ "NAME_MISMATCH", STATUS_USAGE, "--confirm names another project" },
 	{ "NO_PREVIOUS_RELEASE", STATUS_FAILED, "there is no release to go back to" },
 	{ "PORTS_EXHAUSTED", STATUS_FAILED, "every port of the range is taken" },
+	{ "PORT_TAKEN", STATUS_HEALTH, "another program listens on the project's port" },
 	{ "PROJECT_EXISTS", STATUS_FAILED, "a project of that name exists" },
 	{ "PROJECT_LOCKED", STATUS_LOCKED, "another job is at work on the project" },
 	{ "PROJECT_NOT_FOUND", STATUS_DENIED, "no such project, or not for this caller" },

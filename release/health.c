@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include "base/escape.h"
 #include "base/io.h"
 #include "base/process.h"
+#include "release/listener.h"
 #include "release/probe.h"
 
 #define PROBE_PATH HOSTKIT_LIBEXEC_DIR "/hostkit-probe"
@@ -62,6 +64,29 @@ static int unit_failure(const struct unit_record *unit, struct error *err)
 			  result ? result : "?");
 }
 
+/*
+ * Is it the project that listens on its port? Somebody else's program would give answers that say nothing about
+ * the app. Returns 1 if so, 0 if nobody listens, or -EIO with PORT_TAKEN, or another negative errno value.
+ */
+static int look_at_listener(const struct job *job, struct error *err)
+{
+	const struct passwd *owner;
+	uid_t uid;
+	int r = listener_find((uint16_t)job->details.port, &uid);
+
+	if (r < 0)
+		return error_internal(err, r, "see who listens on port %u",
+				      job->details.port);
+	if (r == 0 || uid == job->project_uid)
+		return r;
+	owner = getpwuid(uid);
+	error_user(err, -EIO, "PORT_TAKEN",
+		   "port %u is taken by a program of the user %s", job->details.port,
+		   owner ? owner->pw_name : "(unknown)");
+	error_suggest(err, "find it with: ss -ltnp 'sport = :%u'", job->details.port);
+	return -EIO;
+}
+
 /* Returns 1 when the unit runs, 0 when it is about to, or negative when it has died. */
 static int look_at_unit(struct health *health, struct error *err)
 {
@@ -76,7 +101,8 @@ static int look_at_unit(struct health *health, struct error *err)
 	}
 	if (str_equal(unit.active, "failed") || str_equal(unit.active, "inactive") ||
 	    str_equal(unit.sub, "auto-restart") || unit.restarts > health->restarts)
-		return unit_failure(&unit, err);
+		return look_at_listener(health->job, err) < 0 ? -EIO
+							      : unit_failure(&unit, err);
 	if (!str_equal(unit.active, "active"))
 		return 0;
 	if (health->main_pid != 0 && unit.main_pid != health->main_pid)
@@ -178,6 +204,9 @@ static int look_at_port(struct health *health, struct error *err)
 
 	if (!port_answers(job->details.port))
 		return 0;
+	r = look_at_listener(job, err);
+	if (r <= 0)
+		return r;
 	if (health->deadline > now + timeout_msec * 1000)
 		timeout_msec = (health->deadline - now) / 1000;
 	if (timeout_msec > PROBE_TIMEOUT_MSEC)
@@ -241,6 +270,19 @@ static int see(struct health *health, struct error *err)
 	}
 }
 
+static int find_user(struct job *job, struct error *err)
+{
+	const struct passwd *user;
+
+	if (job->project_uid != (uid_t)-1)
+		return 0;
+	user = getpwnam(job->record.project);
+	if (!user)
+		return error_internal(err, -ENOENT, "user %s", job->record.project);
+	job->project_uid = user->pw_uid;
+	return 0;
+}
+
 int health_see(struct job *job, uint64_t *ret_elapsed_usec, struct error *err)
 {
 	uint64_t now = loop_now();
@@ -250,6 +292,9 @@ int health_see(struct job *job, uint64_t *ret_elapsed_usec, struct error *err)
 
 	if (seconds == 0)
 		seconds = HEALTH_TIMEOUT_SEC_DEFAULT;
+	r = find_user(job, err);
+	if (r < 0)
+		return r;
 	health.deadline = now + (uint64_t)seconds * 1000000;
 	r = see(&health, err);
 	free(health.last);

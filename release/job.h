@@ -5,6 +5,8 @@
  * before and after; when one fails, or the job is cancelled, what was done is undone in reverse.
  */
 
+#include <sys/types.h>
+
 #include "base/error.h"
 #include "protocol/client.h"
 #include "protocol/record.h"
@@ -16,6 +18,7 @@ struct job {
 	/* Of hostkitd, to connect again, and of hostkit-probe; NULL: where they are installed. */
 	const char *socket_path;
 	const char *probe_path;
+	uid_t project_uid; /* (uid_t)-1: to be looked up */
 	struct loop loop;
 	struct output *output;
 	struct client *client; /* NULL between two connections */

@@ -174,7 +174,7 @@ int job_init(struct job *job, int64_t id, int client_fd, int log_fd, struct erro
 	struct client *client;
 	int r;
 
-	*job = (struct job){ .id = id };
+	*job = (struct job){ .id = id, .project_uid = (uid_t)-1 };
 	r = client_from_fd(client_fd, &client);
 	if (r < 0)
 		return error_internal(err, r, "request connection");

@@ -44,6 +44,7 @@ struct script {
 	bool terms;
 	bool no_changes; /* PROVISION_STEP: nothing to do */
 	uint32_t port;
+	uid_t project_uid; /* 0: ours, and so the app's */
 };
 
 struct straw {
@@ -347,6 +348,7 @@ static struct outcome run(const struct script *script, const struct job_plan *pl
 	assert_int_equal(job_init(&job, 7, fds[0], log_fd, &err), 0);
 	job.socket_path = path;
 	job.probe_path = HOSTKIT_PROBE;
+	job.project_uid = script->project_uid ? script->project_uid : getuid();
 	outcome.status = job_run(&job, plan);
 	job_done(&job);
 	assert_int_equal(process_wait(pid), 0);
@@ -530,6 +532,85 @@ static void test_nothing_listens(_unused_ void **state)
 		   " !     the app must listen on 127.0.0.1 at the port in $PORT");
 }
 
+static void test_port_is_taken(_unused_ void **state)
+{
+	struct script script = { .runtime = RUNTIME_NODE,
+				 .live = OLD,
+				 .project_uid = 12345 };
+	pid_t app = start_app("200 OK", &script.port);
+	_cleanup_outcome_ struct outcome o = run(&script, &deploy_plan);
+
+	stop_app(app);
+	assert_int_equal(o.status, 7);
+	assert_has(o.output, "is taken by a program of the user ");
+	assert_has(o.journal, "end 7 PORT_TAKEN\n");
+}
+
+/* Steps that write down what happens to them; the one whose number is job->data fails. */
+static char *steps_seen;
+
+static void saw(const char *what, const struct job_step *step)
+{
+	char *more = str_format("%s%s %s\n", steps_seen, what, step->name);
+
+	free(steps_seen);
+	steps_seen = more;
+}
+
+static int any_run(struct job *job, const struct job_step *step, struct error *err)
+{
+	saw("run", step);
+	if (step->number == *(uint32_t *)job->data)
+		return error_user(err, -EIO, "DISK_FULL", "no room");
+	return 0;
+}
+
+static int any_undo(_unused_ struct job *job, const struct job_step *step,
+		    struct error *err)
+{
+	saw("undo", step);
+	return step->number == 1 ? error_internal(err, -EIO, "undo") : 0;
+}
+
+static uint32_t failing_step;
+
+static int any_begin(struct job *job, _unused_ struct error *err)
+{
+	job->data = &failing_step;
+	return 0;
+}
+
+static void any_report(_unused_ struct job *job)
+{
+}
+
+/* In reverse, without the one that failed, and one undoing that fails does not stop the others. */
+static void test_order_of_undoing(_unused_ void **state)
+{
+	static const struct job_step steps[] = {
+		{ "first", 0, any_run, any_undo },  { "second", 1, any_run, any_undo },
+		{ "simple", 2, any_run, NULL },     { "third", 3, any_run, any_undo },
+		{ "fourth", 4, any_run, any_undo }, { "fifth", 5, any_run, any_undo },
+	};
+	static const struct job_plan plan = { .begin = any_begin,
+					      .steps = steps,
+					      .step_count = ARRAY_SIZE(steps),
+					      .report = any_report };
+	static const struct script script = { 0 };
+	_cleanup_outcome_ struct outcome o = { 0 };
+
+	steps_seen = strdup("");
+	failing_step = 4;
+	o = run(&script, &plan);
+	assert_int_equal(o.status, 1);
+	assert_string_equal(steps_seen,
+			    "run first\nrun second\nrun simple\nrun third\n"
+			    "run fourth\nundo third\nundo second\nundo first\n");
+	assert_has(o.journal, "end 1 DISK_FULL\n");
+	assert_has(o.output, " !     no room\n !     internal error\n");
+	free(steps_seen);
+}
+
 static void test_ref_refused(_unused_ void **state)
 {
 	static const struct script script = { .runtime = RUNTIME_STATIC,
@@ -672,6 +753,8 @@ int main(void)
 		cmocka_unit_test(test_app_dies),
 		cmocka_unit_test(test_app_answers_with_errors),
 		cmocka_unit_test(test_nothing_listens),
+		cmocka_unit_test(test_port_is_taken),
+		cmocka_unit_test(test_order_of_undoing),
 		cmocka_unit_test(test_ref_refused),
 		cmocka_unit_test(test_cancelled_build),
 		cmocka_unit_test(test_hostkitd_restarts),
