@@ -16,12 +16,19 @@ static void test_good_lines(void **state)
 {
 	_cleanup_upload_request_ struct upload_request v0 = { 0 }, v2 = { 0 };
 	static const char *const both[] = {
-		"shallow " OID, "shallow 0123456789ABCDEF0123456789abcdef01234567",
-		"deepen 3", "deepen-since 1500000000", "deepen-not v1"
+		"shallow 0123456789abcdef0123456789abcdef01234567",
+		"shallow 0123456789ABCDEF0123456789abcdef01234567", "deepen 3",
+		"deepen-since 1500000000", "deepen-not v1"
 	};
 	static const char *const flags[] = {
-		"thin-pack", "ofs-delta",     "no-progress",     "include-tag",
-		"done",      "wait-for-done", "deepen-relative", "have " OID
+		"thin-pack",
+		"ofs-delta",
+		"no-progress",
+		"include-tag",
+		"done",
+		"wait-for-done",
+		"deepen-relative",
+		"have 0123456789abcdef0123456789abcdef01234567"
 	};
 
 	(void)state;
@@ -89,7 +96,8 @@ static void test_bad_lines(void **state)
 		{ upload_request_line_v0, "want 0123", "not 'want 0123'" },
 		{ upload_request_line_v0, "want 0123456789abcdef0123456789abcdef0123456g",
 		  "expected to get object ID" },
-		{ upload_request_line_v0, "have " OID, "expected to get object ID" },
+		{ upload_request_line_v0, "have 0123456789abcdef0123456789abcdef01234567",
+		  "expected to get object ID" },
 		{ upload_request_line_v0, "filter blob:none",
 		  "filtering capability not negotiated" },
 		{ upload_request_line_v0, "shallow " OID "0", "invalid shallow line" },
