@@ -304,11 +304,21 @@ static void test_remove_without_permission(void **state)
 	assert_int_equal(unit_fork(scratch->fd, remove_as_nobody), 0);
 }
 
-static void remove_mount(int dir_fd)
+static void remove_mount(int old_fd)
 {
+	_cleanup_free_ char *link = str_format("/proc/self/fd/%d", old_fd);
+	char path[256] = "";
+	int dir_fd;
+
+	/* the descriptor belongs to the mounts left behind */
+	if (readlink(link, path, sizeof(path) - 1) < 0)
+		_exit(2);
 	if (unshare(CLONE_NEWNS) < 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || fchdir(dir_fd) < 0)
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		_exit(77);
+	dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0 || fchdir(dir_fd) < 0)
+		_exit(2);
 	/* of the same file system: only the mount itself tells them apart */
 	if (mkdirat(dir_fd, "kept", 0700) < 0 || mkdirat(dir_fd, "t", 0700) < 0 ||
 	    mkdirat(dir_fd, "t/m", 0700) < 0)
