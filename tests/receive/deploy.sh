@@ -1,0 +1,232 @@
+#!/usr/bin/env bash
+# Pushes that deploy: git's own client, hostkit-receive as hostkitd starts it, and a played hostkitd behind it.
+# Usage: deploy.sh HOSTKIT_RECEIVE PLAY_HOSTKITD
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=../lib.sh
+. "$here/../lib.sh"
+receive=$(realpath "${1:?usage: deploy.sh HOSTKIT_RECEIVE PLAY_HOSTKITD}")
+play=$(realpath "${2:?usage: deploy.sh HOSTKIT_RECEIVE PLAY_HOSTKITD}")
+base=$(mktemp -d)
+trap 'rm -rf "$base"' EXIT
+cd "$base" || exit 1
+
+export GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null HOME="$base" LC_ALL=C
+export GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=A GIT_COMMITTER_EMAIL=a@b
+unset GIT_DIR GIT_PROTOCOL
+
+git init -q -b main w
+echo '{}' > w/package.json && git -C w add . && git -C w commit -qm first
+first=$(git -C w rev-parse HEAD)
+
+cat > server <<SH
+#!/bin/sh
+exec "$play" "\$(cat "$base/script")" "$base/log" "$receive" --project shop --branch main \$(cat "$base/limits") "\$@"
+SH
+chmod +x server
+
+# fresh SCRIPT [LIMITS]
+fresh() {
+	rm -rf r.git log && "$receive" --init r.git || return 1
+	: > log
+	echo "$1" > script
+	echo "${2:-}" > limits
+	git -C w checkout -q -B main "$first" && git -C w clean -qfd
+}
+# push ARGUMENTS: sets output and status
+push() {
+	status=0
+	output=$(git -C w push --receive-pack="$base/server" ../r.git "$@" 2>&1) || status=$?
+}
+refs_are() { equal "$1" "$(git -C r.git for-each-ref --format='%(refname)' | tr '\n' ' ')" refs; }
+accepted() { [ -s log ] || fail "no request was made:" "$output"; }
+untouched() { # refused before anything was asked or kept
+	equal 1 "$status" status && equal "" "$(cat log)" "requests" && refs_are "" &&
+		equal "" "$(find r.git/objects -type f)" "objects"
+}
+commit_file() { # MODE NAME CONTENTS
+	mkdir -p "w/$(dirname "$2")" && printf '%s' "$3" > "w/$2" && git -C w add -f "$2" && git -C w commit -qm "$2"
+}
+
+deploys() {
+	fresh ok && push main
+	equal 0 "$status" && accepted && contains "$output" 'remote: -----> Building' &&
+		contains "$output" 'remote:        npm ci' && contains "$output" 'remote: =====> Live' &&
+		contains "$output" '\[new branch\] +main -> main' &&
+		equal "PUSH_ACCEPT refs/heads/main 0000000000000000000000000000000000000000 $first 0 whole" "$(cat log)" &&
+		refs_are "" && git -C r.git cat-file -e "$first" # the job moves the branch
+}
+check "a push is accepted, shown, and left to the job" deploys
+
+second() {
+	fresh ok && push main
+	"$receive" --update-ref r.git refs/heads/main 0000000000000000000000000000000000000000 "$first" || return 1
+	commit_file 100644 x y && push main
+	equal 0 "$status" && contains "$(tail -1 log)" "PUSH_ACCEPT refs/heads/main $first $(git -C w rev-parse main) 0 whole"
+}
+check "a second push" second
+
+build_fails() {
+	fresh fail && push main
+	equal 1 "$status" && contains "$output" 'remote:  !     npm ci failed' &&
+		contains "$output" 'remote:        read the lines above' &&
+		contains "$output" 'main -> main \(build failed\)' && refs_are "" || return 1
+	echo ok > script && push main && equal 0 "$status" # again, without a new commit
+}
+check "a failed build is a rejected push, and can be pushed again" build_fails
+
+refused() {
+	fresh refuse && push main
+	equal 1 "$status" && contains "$output" 'deployments are paused' && contains "$output" 'ssh hostkit status' &&
+		contains "$output" '\(not accepted\)' && refs_are ""
+}
+check "hostkitd refuses" refused
+
+vanishes() {
+	fresh vanish && push main
+	equal 1 "$status" && contains "$output" 'interrupted' && refs_are ""
+}
+check "the job dies" vanishes
+
+silent() {
+	fresh slow && push main
+	equal 0 "$status" && contains "$output" 'Live'
+}
+check "a job that says nothing for a while" silent
+
+other_branch() {
+	fresh ok && push main:staging
+	untouched && contains "$output" "'staging' is not the branch that deploys" &&
+		contains "$output" 'git push hostkit staging:main'
+}
+check "another branch" other_branch
+
+both_branches() {
+	fresh ok && push main main:staging
+	equal 1 "$status" && accepted && contains "$output" 'main -> staging \(not the branch' &&
+		contains "$output" 'main -> main$'
+}
+check "another branch beside the right one" both_branches
+
+both_atomic() {
+	fresh ok && push --atomic main main:staging
+	untouched && contains "$output" 'atomic'
+}
+check "the same, all or none" both_atomic
+
+deletes() {
+	fresh ok && "$receive" --init r.git && push main
+	"$receive" --update-ref r.git refs/heads/main 0000000000000000000000000000000000000000 "$first" || return 1
+	push :main
+	equal 1 "$status" && refs_are "refs/heads/main " && contains "$output" 'cannot be deleted' &&
+		contains "$output" 'deletion prohibited'
+}
+check "deleting the branch that deploys" deletes
+
+tags() {
+	fresh ok && git -C w tag -f -a -m x v1 2> /dev/null && push v1
+	equal 0 "$status" && equal "" "$(cat log)" requests && refs_are "refs/tags/v1 "
+}
+check "a tag is stored and deploys nothing" tags
+
+other_refs() {
+	fresh ok && push main:refs/notes/x main:refs/replace/y
+	untouched && contains "$output" 'Only branches and tags'
+}
+check "refs that are neither branch nor tag" other_refs
+
+options() {
+	fresh ok && push -o no-cache main
+	equal 0 "$status" && contains "$(cat log)" ' 2 whole'
+}
+check "-o no-cache" options
+
+detached() {
+	fresh ok && push -o detach main
+	equal 0 "$status" && contains "$(cat log)" ' 1 whole' && contains "$output" 'job 17' &&
+		contains "$output" 'attach 17' && lacks "$output" Building && refs_are "refs/heads/main "
+}
+check "-o detach moves the branch at once and says how to follow" detached
+
+unknown_option() {
+	fresh ok && push -o turbo main
+	untouched && contains "$output" "Unknown push option 'turbo'" && contains "$output" '-o detach, -o no-cache'
+}
+check "an unknown push option is named" unknown_option
+
+lfs() {
+	fresh ok && commit_file 100644 img/a.png $'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n'
+	push main
+	untouched && contains "$output" 'Git LFS' && contains "$output" 'img/a.png' || return 1
+	push main:refs/tags/lfs && equal 0 "$status" || return 1
+	push main # what a tag brought is looked at as well
+	equal 1 "$status" && contains "$output" 'img/a.png' && equal "" "$(cat log)"
+}
+check "Git LFS pointers are named" lfs
+
+submodule() {
+	fresh ok && git -C w update-index --add --cacheinfo "160000,$first,vendor/lib" && git -C w commit -qm sub
+	push main
+	untouched && contains "$output" 'submodules' && contains "$output" 'vendor/lib'
+}
+check "submodules are named" submodule
+
+too_many_files() {
+	fresh ok '--max-tree-files 20'
+	for i in $(seq 30); do echo "$i" > "w/f$i"; done
+	git -C w add . && git -C w commit -qm many && push main
+	untouched && contains "$output" 'more than 20 files' && contains "$output" 'node_modules'
+}
+check "too many files" too_many_files
+
+wide_tree() { # ten levels of ten times the same: ten thousand million files
+	local tree i j
+	fresh ok
+	tree=$(git -C w rev-parse 'main^{tree}')
+	for i in $(seq 10); do
+		tree=$(for j in 0 1 2 3 4 5 6 7 8 9; do printf '040000 tree %s\td%s\n' "$tree" "$j"; done | git -C w mktree)
+	done
+	push "$(git -C w commit-tree -m bomb "$tree"):refs/heads/main"
+	untouched && contains "$output" 'more than 200000 files'
+}
+check "a small tree that unpacks to thousands of millions of files" wide_tree
+
+deep_tree() {
+	local tree i
+	fresh ok
+	tree=$(git -C w rev-parse 'main^{tree}')
+	for i in $(seq 200); do tree=$(printf '040000 tree %s\td\n' "$tree" | git -C w mktree); done
+	push "$(git -C w commit-tree -m deep "$tree"):refs/heads/main"
+	untouched && contains "$output" 'deeper'
+}
+check "directories too deep" deep_tree
+
+too_large() {
+	fresh ok '--max-pack-bytes 10000'
+	head -c 100000 /dev/urandom > w/big && git -C w add . && git -C w commit -qm big && push main
+	untouched && contains "$output" 'exceeds maximum allowed size'
+}
+check "too large a pack" too_large
+
+bad_names() {
+	local tree
+	fresh ok
+	tree=$(printf '100644 blob %s\t.git\n' "$(git -C w rev-parse main:package.json)" | git -C w mktree)
+	push "$(git -C w commit-tree -m bad "$tree"):refs/heads/main"
+	untouched && contains "$output" "hasDotgit: contains '.git'"
+}
+check "objects are checked without being asked to" bad_names
+
+leaves() {
+	fresh slow
+	git -C w push --receive-pack="$base/server" ../r.git main > /dev/null 2>&1 &
+	local pid=$!
+	wait_for 10 test -s log
+	kill -9 $pid
+	wait $pid 2> /dev/null
+	wait_for 15 idle
+}
+idle() { ! pgrep -f "$base/log" > /dev/null; }
+check "a client that leaves: the program ends by itself" leaves
+
+finish
