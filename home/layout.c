@@ -111,6 +111,9 @@ int home_switch(int home_fd, const char *release, char **ret_previous, struct er
 	target = str_format("releases/%s", release);
 	if (!target)
 		return error_internal(err, -ENOMEM, "switch");
+	/* a power cut after this must not leave `app` pointing to files whose contents never came to the disk */
+	if (syncfs(release_fd) < 0)
+		return error_internal(err, -errno, "flush release %s", release);
 	r = fs_replace_link_at(home_fd, "app", target);
 	if (r < 0)
 		return error_internal(err, r, "point app to %s", target);
