@@ -128,22 +128,17 @@ static int put_place(sd_bus_message *m, const struct project *project, int outpu
 	_cleanup_free_ char *home = home_path(project->name);
 	_cleanup_free_ char *variable = str_format("HOME=/home/%s", project->name);
 	_cleanup_free_ char *what = str_format("HostKit build of %s", project->name);
-	int r;
 
 	if (!home || !variable || !what)
 		return -ENOMEM;
-	r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
-				  "Description", "s", what, "Type", "s", "exec", "User",
-				  "s", project->name, "Group", "s", project->name,
-				  "Slice", "s", BUILD_SLICE, "WorkingDirectory", "s",
-				  home, "Environment", "as", 1, variable,
-				  "StandardOutputFileDescriptor", "h", output_fd,
-				  "StandardErrorFileDescriptor", "h", output_fd);
-	if (r < 0)
-		return r;
-	return sd_bus_message_append(m, "(sv)(sv)(sv)", "ProtectHome", "s", "tmpfs",
-				     "BindPaths", "a(ssbt)", 1, home, home, 0,
-				     (uint64_t)MS_REC, "ReadWritePaths", "as", 1, home);
+	return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
+				     "Description", "s", what, "Type", "s", "exec",
+				     "User", "s", project->name, "Group", "s",
+				     project->name, "Slice", "s", BUILD_SLICE,
+				     "WorkingDirectory", "s", home, "Environment", "as",
+				     1, variable, "StandardOutputFileDescriptor", "h",
+				     output_fd, "StandardErrorFileDescriptor", "h",
+				     output_fd);
 }
 
 static int put_limits(sd_bus_message *m, const struct settings *settings)
@@ -160,24 +155,39 @@ static int put_limits(sd_bus_message *m, const struct settings *settings)
  * Not MemoryDenyWriteExecute, not NoExecPaths: node and its add-ons would die of them. Not RestrictSUIDSGID
  * either: it takes openat2(2) away, which keeps the unpacking inside its release.
  */
-static int put_sandbox(sd_bus_message *m)
+static int put_privileges(sd_bus_message *m)
 {
-	int r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)",
-				      "NoNewPrivileges", "b", 1, "CapabilityBoundingSet",
-				      "t", (uint64_t)0, "ProtectSystem", "s", "strict",
-				      "PrivateTmp", "b", 1, "PrivateDevices", "b", 1,
-				      "PrivateIPC", "b", 1, "ProtectProc", "s",
-				      "invisible", "ProcSubset", "s", "pid");
+	return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)", "NoNewPrivileges", "b", 1,
+				     "CapabilityBoundingSet", "t", (uint64_t)0,
+				     "LockPersonality", "b", 1, "RestrictNamespaces", "t",
+				     (uint64_t)0, "SystemCallFilter", "(bas)", 1, 2,
+				     "@system-service", "@pkey");
+}
 
+/*
+ * A file system of its own: the home, and the system read-only. It takes systemd longer to set up than a
+ * small static site takes to unpack, so it is for builds in which the repository's own code runs;
+ * hostkit-build alone shuts itself in (builder/main.c).
+ */
+static int put_namespace(sd_bus_message *m, const struct project *project)
+{
+	_cleanup_free_ char *home = home_path(project->name);
+	int r;
+
+	if (!home)
+		return -ENOMEM;
+	r = sd_bus_message_append(m, "(sv)(sv)(sv)(sv)", "ProtectSystem", "s", "strict",
+				  "ProtectHome", "s", "tmpfs", "BindPaths", "a(ssbt)", 1,
+				  home, home, 0, (uint64_t)MS_REC, "ReadWritePaths", "as",
+				  1, home);
 	if (r < 0)
 		return r;
-	return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)",
-				     "ProtectKernelTunables", "b", 1,
+	return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "PrivateTmp",
+				     "b", 1, "PrivateDevices", "b", 1, "PrivateIPC", "b",
+				     1, "ProtectProc", "s", "invisible", "ProcSubset",
+				     "s", "pid", "ProtectKernelTunables", "b", 1,
 				     "ProtectKernelModules", "b", 1,
-				     "ProtectControlGroups", "b", 1, "LockPersonality",
-				     "b", 1, "RestrictNamespaces", "t", (uint64_t)0,
-				     "SystemCallFilter", "(bas)", 1, 2, "@system-service",
-				     "@pkey");
+				     "ProtectControlGroups", "b", 1);
 }
 
 static int build_message(struct exchange *req, sd_bus_message *m, const struct job *job,
@@ -189,7 +199,9 @@ static int build_message(struct exchange *req, sd_bus_message *m, const struct j
 	if (r >= 0)
 		r = put_limits(m, req->daemon->settings);
 	if (r >= 0)
-		r = put_sandbox(m);
+		r = put_privileges(m);
+	if (r >= 0 && project->runtime != RUNTIME_STATIC)
+		r = put_namespace(m, project);
 	if (r >= 0)
 		r = put_arguments(m, job, project, previous, req->daemon->settings);
 	return r;
