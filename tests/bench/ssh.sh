@@ -5,7 +5,6 @@
 #
 #   ssh.sh BUILD_DIR [ROUNDS]      as root (sshd wants to be), BUILD_DIR without sanitizers
 set -u
-here=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "${1:?build directory}" && pwd)
 rounds=${2:-11}
 dir=$(mktemp -d /tmp/hostkit-bench.XXXXXX)
@@ -36,7 +35,7 @@ setpriv --reuid=65534 --regid=65534 --clear-groups "$build/sshd/hostkit-sshd" --
 	--listen "127.0.0.1:$ours" --socket "$dir/socket" --host-key-dir "$dir/hostkeys/ssh" \
 	--max-per-source 200 --max-connections 200 2> "$dir/log" &
 listener=$!
-pids+=($listener)
+pids+=("$listener")
 
 theirs=$(free_port)
 ssh-keygen -q -t ed25519 -N '' -f "$dir/sshd_key"

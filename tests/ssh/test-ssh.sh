@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
 # hostkit-sshd with real clients and with clients that no one would write, in front of a small far end.
 #
-#   test-ssh.sh BUILD_DIR [CASE]      CASE: only checks whose name matches this pattern
+#   test-ssh.sh [BUILD_DIR [CASE]]    BUILD_DIR: else $HOSTKIT_BUILD; CASE: only checks that match this pattern
 #
 # Needs openssh-client and git; uses dbclient, plink and python3-cryptography where they are installed.
 # Works with and without root; as root the server runs as nobody, for it refuses to be root.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-build=$(cd "${1:?build directory}" && pwd)
+build=$(cd "${1:-${HOSTKIT_BUILD:?build directory}}" && pwd)
 only=${2:-.}
 # shellcheck source=tests/lib.sh
 . "$here/../lib.sh"
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/hostkit-ssh.XXXXXX")
 pids=()
+# set by serve
+port_main='' port_strict='' pid_main=''
 cleanup() {
 	kill "${pids[@]}" 2> /dev/null
 	[ -S "$dir/agent" ] && SSH_AUTH_SOCK=$dir/agent ssh-agent -k > /dev/null 2>&1
@@ -47,10 +49,18 @@ serve() {
 	exit 1
 }
 
+# a build of what is installed has no tests: make the far end here
+fake=$build/tests/ssh/fake_hostkitd
+if [ ! -x "$fake" ]; then
+	fake=$dir/fake_hostkitd
+	cc -std=gnu17 -D_GNU_SOURCE -I"$here/../.." -o "$fake" "$here/fake_hostkitd.c" \
+		"$build/protocol/libprotocol.a" "$build/base/libbase.a" -linih -lcrypto || exit 1
+fi
+
 start_far_end() {
-	"$build/tests/ssh/fake_hostkitd" "$dir/socket" "$dir/known" "$dir/repositories" &
+	"$fake" "$dir/socket" "$dir/known" "$dir/repositories" &
 	far_end=$!
-	pids+=($far_end)
+	pids+=("$far_end")
 	for _ in $(seq 100); do
 		[ -S "$dir/socket" ] && return
 		sleep 0.05
@@ -346,7 +356,7 @@ far_end_gone() {
 	on -o ControlPath="$dir/gone" -o ControlMaster=yes -o ControlPersist=20 whoami > /dev/null || return 1
 	kill "$far_end" && wait "$far_end" 2> /dev/null
 	pkill -P "$far_end" 2> /dev/null
-	for p in $(pgrep -f "^$build/tests/ssh/fake_hostkitd $dir/socket"); do kill "$p"; done
+	for p in $(pgrep -f "^$fake $dir/socket"); do kill "$p"; done
 	sleep 0.3
 	out=$(on -o ControlPath="$dir/gone" whoami 2>&1)
 	equal 1 $? || return 1
