@@ -67,3 +67,15 @@ static inline void fd_closep(int *fd)
 	*fd = fd_close(*fd);
 }
 #define _cleanup_close_ _cleanup_(fd_closep)
+
+/* Is this compiled with AddressSanitizer, which reserves terabytes of address space and reads /proc? */
+#if defined(__SANITIZE_ADDRESS__)
+#define ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ADDRESS_SANITIZER 1
+#endif
+#endif
+#ifndef ADDRESS_SANITIZER
+#define ADDRESS_SANITIZER 0
+#endif

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "base/landlock.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "builder/build.h"
@@ -103,6 +104,26 @@ static int exit_status(const struct error *err)
 		if (str_equal(err->code, refusals[i]))
 			return EXIT_REFUSED;
 	return EXIT_BUILD;
+}
+
+/*
+ * A static site runs nothing of the repository and its unit has no file system of its own: what reads the
+ * repository may then open nothing but that and the releases.
+ */
+static int shut_in(const struct build *build, struct error *err)
+{
+	_cleanup_(landlock_done) struct landlock landlock = { .fd = -EBADF };
+	int r = landlock_init(&landlock);
+
+	if (r == 0)
+		r = landlock_allow(&landlock, build->releases, LANDLOCK_WRITE);
+	if (r == 0)
+		r = landlock_allow(&landlock, build->repo, LANDLOCK_READ);
+	if (r == 0)
+		r = landlock_allow_libraries(&landlock);
+	if (r == 0)
+		r = landlock_enter(&landlock);
+	return r < 0 ? error_internal(err, r, "landlock") : 0;
 }
 
 /*
@@ -515,6 +536,10 @@ int main(int argc, char **argv)
 		error_internal(&err, r, "prepare for signals");
 	} else {
 		options.build.stop_fd = r;
+		if (!options.export_only && options.build.runtime == RUNTIME_STATIC)
+			r = shut_in(&options.build, &err);
+	}
+	if (r >= 0) {
 		r = start_git(&err);
 	}
 	if (r >= 0)

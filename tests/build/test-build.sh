@@ -97,6 +97,26 @@ app linked
 ln -s /etc/hostname "$app/index.html"
 check "a link is no index.html" fails 2 "no static site" static
 
+# objects that the repository borrows from elsewhere: git would read them, a static build may not look there
+shut_in() {
+	local elsewhere=$scratch/elsewhere
+	app borrowed
+	echo hello > "$app/index.html"
+	commit=$(commit_dir "$repo" "$app")
+	mkdir -p "$elsewhere"
+	mv "$repo"/objects/[0-9a-f][0-9a-f] "$elsewhere"
+	echo "$elsewhere" > "$repo/objects/info/alternates"
+	git -C "$repo" cat-file -e "$commit" && "$builder" --export-only "$repo" "$commit" "$scratch/borrowed" || return 1
+	status_is 1 "$builder" --repo "$repo" --commit "$commit" --releases "$home/releases" --release 20250101-700000 \
+		--runtime static && [ ! -e "$home/releases/20250101-700000" ]
+}
+# landlock_create_ruleset(2) with LANDLOCK_CREATE_RULESET_VERSION
+if python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(444, None, 0, 1) < 2)'; then
+	check "a static build opens nothing outside its repository" shut_in
+else
+	skip "a static build opens nothing outside its repository" "this kernel has no Landlock"
+fi
+
 # --- node
 
 app plain
