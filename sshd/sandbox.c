@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
-#include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <sys/mman.h>
@@ -16,18 +15,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include "base/io.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANDBOX_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANDBOX_SANITIZER 1
-#endif
-#endif
-#ifndef SANDBOX_SANITIZER
-#define SANDBOX_SANITIZER 0
-#endif
+#include "base/landlock.h"
 
 /* The window of uploads (8 MiB) for each of ten channels, twice, and what libssh and OpenSSL need. */
 #define SANDBOX_MEMORY_BYTES (256ull * 1024 * 1024)
@@ -47,7 +35,7 @@ static const int allowed[] = {
 	SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sendmsg),
 	SCMP_SYS(sendto), SCMP_SYS(setsockopt), SCMP_SYS(shutdown), SCMP_SYS(tgkill),
 	SCMP_SYS(time), SCMP_SYS(write), SCMP_SYS(writev),
-#if SANDBOX_SANITIZER
+#if ADDRESS_SANITIZER
 	SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(rt_sigaction), SCMP_SYS(sched_yield),
 	SCMP_SYS(sigaltstack),
 #endif
@@ -71,7 +59,7 @@ static int filter_rules(scmp_filter_ctx ctx)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, allowed[i], 0);
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(refused); i++)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
-	if (SANDBOX_SANITIZER)
+	if (ADDRESS_SANITIZER)
 		return r;
 	/* memory, but never memory that can be executed */
 	if (r >= 0)
@@ -124,25 +112,18 @@ static int set_limits(void)
 	if (r >= 0)
 		r = set_limit(RLIMIT_NPROC, 0);
 	/* the shadow memory of AddressSanitizer alone is terabytes */
-	if (r >= 0 && !SANDBOX_SANITIZER)
+	if (r >= 0 && !ADDRESS_SANITIZER)
 		r = set_limit(RLIMIT_AS, SANDBOX_MEMORY_BYTES);
 	return r;
 }
 
-/* No file at all by name, whatever the filter may have overlooked. Kernels without Landlock are fine. */
+/* No file at all by name, whatever the filter may have overlooked. */
 static int forbid_files(void)
 {
-	struct landlock_ruleset_attr attr = {
-		.handled_access_fs = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1,
-	};
-	_cleanup_close_ int fd = -EBADF;
+	_cleanup_(landlock_done) struct landlock landlock = { .fd = -EBADF };
+	int r = landlock_init(&landlock);
 
-	fd = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
-	if (fd < 0)
-		return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
-	if (syscall(SYS_landlock_restrict_self, fd, 0) < 0)
-		return -errno;
-	return 0;
+	return r < 0 ? r : landlock_enter(&landlock);
 }
 
 static int install_filter(int filter_fd)
@@ -173,8 +154,7 @@ int sandbox_enter(int filter_fd, struct error *err)
 {
 	int r;
 
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_internal(err, -errno, "set process limits");
 	r = set_limits();
 	if (r < 0)
