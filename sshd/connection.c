@@ -76,6 +76,10 @@ static int add_host_keys(ssh_bind bind, const char *dir, struct error *err)
 
 		if (r < 0)
 			return r;
+		if (r == 0 && t == HOST_KEY_ED25519)
+			return error_internal(err, -ENOENT, "host key in %s", dir);
+		if (r == 0)
+			continue;
 		/* takes the key */
 		if (ssh_bind_options_set(bind, SSH_BIND_OPTIONS_IMPORT_KEY, key) < 0)
 			return error_internal(err, -EINVAL, "use host key: %s",

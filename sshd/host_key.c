@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "base/process.h"
 #include "base/str.h"
 
 #define HOST_KEY_RSA_BITS 3072
@@ -35,10 +36,12 @@ int host_key_load(const char *path, enum host_key_type type, ssh_key *ret_key,
 
 	if (!file)
 		return error_internal(err, -ENOMEM, "host key");
+	if (access(file, F_OK) < 0 && errno == ENOENT)
+		return 0;
 	if (ssh_pki_import_privkey_file(file, NULL, NULL, NULL, &key) != SSH_OK)
 		return error_internal(err, -EINVAL, "host key %s cannot be read", file);
 	*ret_key = TAKE_PTR(key);
-	return 0;
+	return 1;
 }
 
 static void log_fingerprint(ssh_key key, const char *file)
@@ -108,6 +111,8 @@ static int host_key_make(const char *path, enum host_key_type type, struct error
 		r = host_key_write(key, file, err);
 	} else {
 		r = host_key_load(path, type, &key, err);
+		if (r == 0)
+			r = error_internal(err, -ENOENT, "host key %s", file);
 	}
 	if (r < 0)
 		return r;
@@ -115,15 +120,50 @@ static int host_key_make(const char *path, enum host_key_type type, struct error
 	return 0;
 }
 
+/*
+ * Finding the primes of an RSA key takes seconds on a small machine: too long to be deaf for. The process that
+ * does it is nobody's child, so that nobody has to wait for it.
+ */
+static int host_key_make_aside(const char *path, enum host_key_type type,
+			       struct error *err)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return error_internal(err, -errno, "fork");
+	if (pid > 0) {
+		int r = process_wait(pid);
+
+		return r != 0 ? error_internal(err, r < 0 ? r : -EIO, "fork") : 0;
+	}
+	pid = fork();
+	if (pid == 0) {
+		_cleanup_error_ struct error why = ERROR_INIT;
+
+		if (host_key_make(path, type, &why) < 0)
+			log_error(LOG_WARNING, &why, "going on without this host key");
+	}
+	_exit(pid < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
 int host_key_ensure(const char *path, struct error *err)
 {
+	_cleanup_free_ char *rsa = host_key_path(path, HOST_KEY_RSA);
 	mode_t before = umask(077);
 	int r = 0;
 
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+	if (!rsa)
+		r = error_internal(err, -ENOMEM, "host key");
+	else if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		r = error_internal(err, -errno, "make %s", path);
-	for (enum host_key_type t = 0; r >= 0 && t < _HOST_KEY_TYPE_N; t++)
-		r = host_key_make(path, t, err);
+	if (r >= 0)
+		r = host_key_make(path, HOST_KEY_ED25519, err);
+	if (r >= 0)
+		r = host_key_exists(rsa, err);
+	if (r == 0)
+		r = host_key_make_aside(path, HOST_KEY_RSA, err);
+	else if (r > 0)
+		r = host_key_make(path, HOST_KEY_RSA, err);
 	(void)umask(before); /* cannot fail */
 	return r;
 }
