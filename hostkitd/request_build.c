@@ -13,6 +13,8 @@
 #include "hostkitd/systemd.h"
 
 #define BUILD_SLICE "hostkit-build.slice"
+/* How long a build that is told to stop may take to remove what it made. */
+#define BUILD_STOP_USEC (20ull * 1000000)
 
 /* Who waits for the status of a build. */
 struct build_wait {
@@ -141,14 +143,20 @@ static int put_place(sd_bus_message *m, const struct project *project, int outpu
 				     output_fd);
 }
 
+/*
+ * "mixed": hostkit-build is asked to stop and stops its tools; what outlives it, such as a daemon that a tool left
+ * behind, is killed at once. Asking that one too would hold up the push for as long as it does not listen.
+ */
 static int put_limits(sd_bus_message *m, const struct settings *settings)
 {
-	return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)", "MemoryMax", "t",
+	return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)", "MemoryMax", "t",
 				     settings->build_memory_bytes, "TasksMax", "t",
 				     (uint64_t)settings->build_tasks, "CPUWeight", "t",
 				     (uint64_t)settings->build_cpu_weight,
 				     "RuntimeMaxUSec", "t",
-				     settings->build_timeout_sec * (uint64_t)1000000);
+				     settings->build_timeout_sec * (uint64_t)1000000,
+				     "KillMode", "s", "mixed", "TimeoutStopUSec", "t",
+				     BUILD_STOP_USEC);
 }
 
 /*
@@ -180,6 +188,11 @@ static int put_namespace(sd_bus_message *m, const struct project *project)
 				  "ProtectHome", "s", "tmpfs", "BindPaths", "a(ssbt)", 1,
 				  home, home, 0, (uint64_t)MS_REC, "ReadWritePaths", "as",
 				  1, home);
+	if (r < 0)
+		return r;
+	/* shared memory would outlive the build and its limit; with this it goes with the build */
+	r = sd_bus_message_append(m, "(sv)", "TemporaryFileSystem", "a(ss)", 1,
+				  "/dev/shm", "mode=1777,nosuid,nodev");
 	if (r < 0)
 		return r;
 	return sd_bus_message_append(m, "(sv)(sv)(sv)(sv)(sv)(sv)(sv)(sv)", "PrivateTmp",
