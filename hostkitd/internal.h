@@ -30,6 +30,7 @@ struct task;
 
 LIST_HEAD(connection_list, connection);
 LIST_HEAD(job_run_list, job_run);
+LIST_HEAD(session_list, session);
 
 struct account {
 	uid_t uid;
@@ -42,10 +43,10 @@ struct daemon {
 	struct state *state;
 	struct systemd *systemd;
 	struct connection_list connections;
-	struct job_run_list jobs; /* waiting and running, oldest first */
-	size_t session_count;     /* programs started for SSH clients that still run */
-	struct account user;      /* hostkit */
-	struct account sshd_user; /* hostkit-sshd */
+	struct job_run_list jobs;     /* waiting and running, oldest first */
+	struct session_list sessions; /* programs started for clients that still run */
+	struct account user;          /* hostkit */
+	struct account sshd_user;     /* hostkit-sshd */
 };
 
 /* -- connections (connection.c) -- */

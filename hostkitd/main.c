@@ -131,6 +131,7 @@ static int daemon_run(const char *config)
 
 	LIST_INIT(&daemon.connections);
 	LIST_INIT(&daemon.jobs);
+	LIST_INIT(&daemon.sessions);
 	umask(022);
 	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail for this signal */
 

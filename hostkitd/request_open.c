@@ -15,20 +15,63 @@
 
 /* Programs for clients at a time, over all connections. */
 #define SESSIONS_MAX 512
+/* Of one key or one local user, so that nobody can take them all. */
+#define SESSIONS_PER_PRINCIPAL_MAX 64
 
-/* What a started program leaves behind: who wants to know its status. */
+/* A program that runs: for whom, and who wants to know its status. */
 struct session {
-	struct daemon *daemon;
+	LIST_ENTRY(session) list;
+	int64_t key;
+	char *project; /* that the principal is bound to */
 	int status_fd;
 };
+
+static void session_free(struct session *session)
+{
+	LIST_REMOVE(session, list);
+	fd_close(session->status_fd);
+	free(session->project);
+	free(session);
+}
 
 static void on_session_end(void *userdata, int status)
 {
 	struct session *session = userdata;
 
-	session->daemon->session_count--;
-	status_report(session->status_fd, status);
-	free(session);
+	status_report(TAKE_FD(session->status_fd), status);
+	session_free(session);
+}
+
+static bool session_is_too_many(struct daemon *daemon, const struct principal *p)
+{
+	const struct session *session;
+	size_t all = 0, same = 0;
+
+	LIST_FOREACH(session, &daemon->sessions, list)
+	{
+		all++;
+		if (session->key == p->key && str_equal(session->project, p->project))
+			same++;
+	}
+	return all >= SESSIONS_MAX || same >= SESSIONS_PER_PRINCIPAL_MAX;
+}
+
+static struct session *session_new(struct daemon *daemon, const struct principal *p)
+{
+	struct session *session = calloc(1, sizeof(*session));
+
+	if (!session)
+		return NULL;
+	*session = (struct session){
+		.key = p->key,
+		.project = strdup(p->project),
+		.status_fd = -EBADF,
+	};
+	LIST_INSERT_HEAD(&daemon->sessions, session, list);
+	if (session->project)
+		return session;
+	session_free(session);
+	return NULL;
 }
 
 /* Our ends and the program's, while both are open here. */
@@ -73,24 +116,23 @@ static int ends_open(struct ends *ends, struct error *err)
 static int session_start(struct exchange *req, const struct process_plan *plan,
 			 struct ends *ends, struct error *err)
 {
+	const struct principal *principal = connection_principal(req->conn);
 	struct daemon *daemon = req->daemon;
 	struct session *session;
 	int r;
 
-	if (daemon->session_count >= SESSIONS_MAX)
+	if (session_is_too_many(daemon, principal))
 		return error_user(err, -EAGAIN, "RATE_LIMIT_EXCEEDED",
 				  "too many commands at once, try again");
-	session = calloc(1, sizeof(*session));
+	session = session_new(daemon, principal);
 	if (!session)
 		return error_internal(err, -ENOMEM, "start %s", plan->path);
-	*session = (struct session){ .daemon = daemon, .status_fd = ends->status[1] };
 	r = child_start(daemon, plan, on_session_end, session, err);
 	if (r < 0) {
-		free(session);
+		session_free(session);
 		return r;
 	}
-	(void)TAKE_FD(ends->status[1]);
-	daemon->session_count++;
+	session->status_fd = TAKE_FD(ends->status[1]);
 	return 0;
 }
 
