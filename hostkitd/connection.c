@@ -15,11 +15,19 @@
 
 /* Connections at a time; what one process of sshd needs is one. */
 #define CONNECTIONS_MAX 4096
-#define CONNECTIONS_PER_USER_MAX 64 /* of one uid, where it is not a service of ours */
+#define CONNECTIONS_PER_USER_MAX 64    /* of root, or of `hostkit` */
+#define CONNECTIONS_PER_PROJECT_MAX 16 /* of any other uid */
 /* Requests of one connection that wait for their answer. */
 #define REQUESTS_PENDING_MAX 16
 /* Answers a peer has not read. */
 #define OUTPUT_MESSAGES_MAX 64
+/*
+ * What the kernel holds for a peer that does not read: small, for each message may carry a whole list in a memfd.
+ * It doubles this (socket(7)), so that the largest message fits.
+ */
+#define SEND_BUFFER_BYTES WIRE_MESSAGE_MAX
+/* Accept nothing for this long when there are no descriptors left. */
+#define ACCEPT_PAUSE_USEC 200000
 /* Tries to log in; an agent may hold many keys. */
 #define PREAUTH_REQUESTS_MAX 256
 
@@ -153,15 +161,15 @@ int connection_authenticate(struct connection *conn, const struct principal *pri
 	return 0;
 }
 
-/* Read while the peer may send more, write while there is something to write. */
+/* Read while the peer may send more and takes its answers, write while there is something to write. */
 static void connection_update_events(struct connection *conn)
 {
 	uint32_t events = 0;
 
-	if (conn->pending < REQUESTS_PENDING_MAX)
-		events |= EPOLLIN;
 	if (conn->output_count > 0)
 		events |= EPOLLOUT;
+	else if (conn->pending < REQUESTS_PENDING_MAX)
+		events |= EPOLLIN;
 	if (sd_event_source_set_io_events(conn->source, events) < 0)
 		connection_close(conn);
 }
@@ -303,6 +311,7 @@ static int connection_new(struct daemon *daemon, int fd,
 			  struct connection **ret_conn)
 {
 	struct connection *conn = calloc(1, sizeof(*conn));
+	const int send_bytes = SEND_BUFFER_BYTES;
 	int r = 0;
 
 	if (!conn) {
@@ -325,7 +334,9 @@ static int connection_new(struct daemon *daemon, int fd,
 		conn->project = strdup(role->project);
 		r = conn->project ? 0 : -ENOMEM;
 	}
-	if (r >= 0 && fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+	if (r >= 0 &&
+	    (fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0 ||
+	     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes)) < 0))
 		r = -errno;
 	if (r >= 0)
 		r = sd_event_add_io(daemon->event, &conn->source, fd, EPOLLIN, on_ready,
@@ -419,7 +430,7 @@ static int connection_judge(struct daemon *daemon, int fd, uid_t uid, struct err
 static bool connection_is_too_many(struct daemon *daemon, uid_t uid)
 {
 	const struct connection *conn;
-	size_t all = 0, same = 0, max = CONNECTIONS_PER_USER_MAX;
+	size_t all = 0, same = 0, max = CONNECTIONS_PER_PROJECT_MAX;
 
 	LIST_FOREACH(conn, &daemon->connections, list)
 	{
@@ -428,9 +439,27 @@ static bool connection_is_too_many(struct daemon *daemon, uid_t uid)
 			same++;
 	}
 	/* as many as sshd may serve, the processes it keeps ready, and those just ending */
-	if (uid == daemon->sshd_user.uid)
+	if (uid == 0 || uid == daemon->user.uid)
+		max = CONNECTIONS_PER_USER_MAX;
+	else if (uid == daemon->sshd_user.uid)
 		max = 2 * (size_t)daemon->settings->ssh_max_connections + 64;
 	return all >= CONNECTIONS_MAX || same >= max;
+}
+
+static int on_accept_again(sd_event_source *timer, uint64_t usec, void *userdata)
+{
+	(void)timer;
+	(void)usec;
+	return sd_event_source_set_enabled(userdata, SD_EVENT_ON);
+}
+
+/* Who waits stays in the queue, and the socket readable: to try again at once would be all that we do. */
+static void accept_pause(struct daemon *daemon, sd_event_source *source)
+{
+	if (sd_event_add_time_relative(daemon->event, NULL, CLOCK_MONOTONIC,
+				       ACCEPT_PAUSE_USEC, 0, on_accept_again,
+				       source) >= 0)
+		(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
 }
 
 int connection_accept(sd_event_source *source, int fd, uint32_t revents, void *userdata)
@@ -442,11 +471,12 @@ int connection_accept(sd_event_source *source, int fd, uint32_t revents, void *u
 	int conn_fd = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	int r;
 
-	(void)source;
 	(void)revents;
 	if (conn_fd < 0) {
-		if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-			log_warning("accept: %s, ignoring", strerror(errno));
+		if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)
+			return 0;
+		log_warning("accept: %s, waiting", strerror(errno));
+		accept_pause(daemon, source);
 		return 0;
 	}
 	if (getsockopt(conn_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) {
