@@ -58,7 +58,7 @@ static const struct status_code codes[] = {
 	{ "PROJECT_LOCKED", STATUS_LOCKED, "another job is at work on the project" },
 	{ "PROJECT_NOT_FOUND", STATUS_DENIED, "no such project, or not for this caller" },
 	{ "PROJECT_REQUIRED", STATUS_USAGE, "the verb must be told which project" },
-	{ "RATE_LIMIT_EXCEEDED", STATUS_PAUSED, "too many deployments in a short time" },
+	{ "RATE_LIMIT_EXCEEDED", STATUS_PAUSED, "too many commands at once" },
 	{ "RELEASE_NOT_FOUND", STATUS_DENIED, "the project has no such release" },
 	{ "RESERVED_KEY", STATUS_DENIED, "HostKit itself keeps this variable" },
 	{ "SERVICE_RESTART_FAILED", STATUS_FAILED, "the app did not come up again" },
