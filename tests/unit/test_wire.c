@@ -76,6 +76,7 @@ static void test_bad_strings(void **state)
 		_cleanup_free_ char *s = wire_string(&w, 2);
 
 		check_case(cases[i].what, wire_end(&w) == -EBADMSG);
+		check_case(cases[i].what, !s || strlen(s) <= 2);
 	}
 }
 
