@@ -194,7 +194,7 @@ static int note_file(struct worker *w, size_t index, int fd, char **path)
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	manifest_note(note, &st);
-	memcpy(note->oid, w->export->plan.files[index].oid.id, TREE_OID_SIZE);
+	memcpy(note->oid, w->export->plan.files[index].oid.id, GIT_OID_RAWSZ);
 	note->path = TAKE_PTR(*path);
 	return 0;
 }
@@ -227,7 +227,7 @@ static int take_over(struct worker *w, const struct plan_file *file, const char 
 	int r;
 
 	if (!old || w->previous_dir_fd < 0 ||
-	    memcmp(old->oid, file->oid.id, TREE_OID_SIZE) != 0 ||
+	    memcmp(old->oid, file->oid.id, GIT_OID_RAWSZ) != 0 ||
 	    old->executable != (file->kind == TREE_KIND_EXECUTABLE))
 		return 0;
 	from = openat(w->previous_dir_fd, name,

@@ -113,9 +113,9 @@ static void get_file(struct wire *w, struct manifest_file *file)
 	size_t size;
 
 	file->path = wire_string(w, PATH_MAX);
-	oid = wire_bytes(w, TREE_OID_SIZE, &size);
-	if (size == TREE_OID_SIZE)
-		memcpy(file->oid, oid, TREE_OID_SIZE);
+	oid = wire_bytes(w, GIT_OID_RAWSZ, &size);
+	if (size == GIT_OID_RAWSZ)
+		memcpy(file->oid, oid, GIT_OID_RAWSZ);
 	else
 		w->failed = true;
 	file->executable = wire_bool(w);

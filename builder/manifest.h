@@ -8,16 +8,16 @@
  * build or a person that edits files in place), not against the project's own user.
  */
 
+#include <git2/oid.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
 #include "base/str.h"
-#include "builder/treecheck.h"
 
 struct manifest_file {
 	char *path; /* below the release */
-	uint8_t oid[TREE_OID_SIZE];
+	uint8_t oid[GIT_OID_RAWSZ];
 	bool executable;
 	uint64_t inode;
 	uint64_t size;

@@ -122,7 +122,7 @@ static int reserve(struct error *err, void **array, size_t *allocated, size_t us
 }
 
 /* Takes path. */
-static int add_dir(struct reading *rd, char *path_taken, size_t depth, const uint8_t *oid,
+static int add_dir(struct reading *rd, char *path_taken, size_t depth, const git_oid *oid,
 		   struct error *err)
 {
 	_cleanup_free_ char *path = path_taken;
@@ -146,13 +146,13 @@ static int add_dir(struct reading *rd, char *path_taken, size_t depth, const uin
 		    sizeof(*rd->trees));
 	if (r < 0)
 		return r;
-	git_oid_fromraw(&rd->trees[plan->dir_count], oid);
+	git_oid_cpy(&rd->trees[plan->dir_count], oid);
 	plan->dirs[plan->dir_count++] =
 		(struct plan_dir){ .path = TAKE_PTR(path), .depth = depth };
 	return 0;
 }
 
-static int add_file(struct reading *rd, size_t dir, const struct tree_entry *entry,
+static int add_file(struct reading *rd, size_t dir, const struct checked_entry *entry,
 		    struct error *err)
 {
 	struct plan *plan = &rd->plan;
@@ -166,15 +166,15 @@ static int add_file(struct reading *rd, size_t dir, const struct tree_entry *ent
 	file = &plan->files[plan->file_count++];
 	*file = (struct plan_file){ .dir = dir,
 				    .name_at = plan->names.size,
-				    .kind = entry->kind };
-	git_oid_fromraw(&file->oid, entry->oid);
+				    .kind = entry->kind,
+				    .oid = entry->oid };
 	strbuf_append(&plan->names, entry->name, entry->name_size + 1);
 	if (strbuf_failed(&plan->names))
 		return error_internal(err, -ENOMEM, "plan of the release");
 	return 0;
 }
 
-static int add_entry(struct reading *rd, size_t dir, const struct tree_entry *entry,
+static int add_entry(struct reading *rd, size_t dir, const struct checked_entry *entry,
 		     struct error *err)
 {
 	const struct plan_dir *parent = &rd->plan.dirs[dir];
@@ -186,7 +186,7 @@ static int add_entry(struct reading *rd, size_t dir, const struct tree_entry *en
 				  "files and directories");
 	if (entry->kind == TREE_KIND_DIRECTORY)
 		return add_dir(rd, path_join(parent->path, entry->name),
-			       parent->depth + 1, entry->oid, err);
+			       parent->depth + 1, &entry->oid, err);
 	return add_file(rd, dir, entry, err);
 }
 
@@ -214,7 +214,7 @@ static int read_typed(git_odb *odb, const git_oid *oid, git_object_t type,
 static int read_dir(struct reading *rd, size_t dir, struct error *err)
 {
 	_cleanup_(git_odb_object_freep) git_odb_object *object = NULL;
-	_cleanup_free_ struct tree_entry *entries = NULL;
+	_cleanup_free_ struct checked_entry *entries = NULL;
 	struct tree_fault fault;
 	size_t count;
 	int r;
@@ -262,7 +262,7 @@ int plan_read(git_odb *odb, const git_oid *commit, const struct plan_limits *lim
 	r = read_commit(odb, commit, &root, err);
 	if (r < 0)
 		return r;
-	r = add_dir(&rd, strdup(""), 0, root.id, err);
+	r = add_dir(&rd, strdup(""), 0, &root, err);
 	for (size_t i = 0; r >= 0 && i < rd.plan.dir_count; i++)
 		r = read_dir(&rd, i, err);
 	if (r < 0)

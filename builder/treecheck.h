@@ -2,13 +2,10 @@
 
 /* Reading a git tree object and refusing what must never become a file. */
 
+#include <git2/oid.h>
 #include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
 
 #include "base/macro.h"
-
-#define TREE_OID_SIZE 20
 
 /* What an entry becomes; the only modes that git itself writes, and the old 100664. */
 enum tree_kind {
@@ -20,11 +17,11 @@ enum tree_kind {
 	_TREE_KIND_N,
 };
 
-struct tree_entry {
+struct checked_entry {
 	enum tree_kind kind;
 	const char *name; /* a view into the object, NUL-terminated */
 	size_t name_size;
-	const uint8_t *oid; /* TREE_OID_SIZE bytes, a view into the object */
+	git_oid oid;
 };
 
 /* What is wrong with a tree: a phrase, and the name of the entry ("" if there is none to show). */
@@ -38,7 +35,7 @@ struct tree_fault {
  * nothing that is ".git" on some file system, at most NAME_MAX bytes), git's order, no name twice.
  *
  * Returns 0 with *ret_entries (owned by the caller; NULL when there are none) and their count, -EBADMSG
- * with *ret_fault, or -ENOMEM. The entries point into data.
+ * with *ret_fault, or -ENOMEM. The names point into data.
  */
-int tree_check(const void *data, size_t size, struct tree_entry **ret_entries,
+int tree_check(const void *data, size_t size, struct checked_entry **ret_entries,
 	       size_t *ret_count, struct tree_fault *ret_fault) _must_check_;

@@ -6,8 +6,8 @@
  */
 #include "receiver/connect.h"
 
+#include "gitobject/tree.h"
 #include "receiver/objcheck.h"
-#include "receiver/tree.h"
 
 /* Clocks of committers may differ by so much before a search gives up too early. */
 #define CLOCK_SKEW_SEC (2 * 86400)

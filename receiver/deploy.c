@@ -7,11 +7,11 @@
 
 #include "base/escape.h"
 #include "base/str.h"
+#include "gitobject/tree.h"
 #include "protocol/client.h"
 #include "protocol/stream.h"
 #include "receiver/lfs.h"
 #include "receiver/receive_internal.h"
-#include "receiver/tree.h"
 
 /* hostkitd hands the connection for requests over as this descriptor. */
 #define REQUEST_FD 3

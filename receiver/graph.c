@@ -7,7 +7,7 @@
 #include <git2/errors.h>
 
 #include "base/macro.h"
-#include "receiver/tree.h"
+#include "gitobject/tree.h"
 
 /* How many commits are looked at between two ticks. */
 #define TICK_EVERY 256

@@ -7,9 +7,10 @@
 #include <stdio.h>
 
 #include "base/str.h"
-#include "receiver/dotname.h"
+#include "gitobject/dotname.h"
+#include "gitobject/tree.h"
+#include "gitobject/tree_order.h"
 #include "receiver/gitmodules.h"
-#include "receiver/tree.h"
 
 void objcheck_done(struct objcheck *check)
 {
@@ -61,85 +62,6 @@ static bool mode_is_known(uint32_t mode)
 	return mode == TREE_MODE_DIRECTORY || mode == TREE_MODE_FILE ||
 	       mode == TREE_MODE_PROGRAM || mode == TREE_MODE_SYMLINK ||
 	       mode == TREE_MODE_GITLINK;
-}
-
-/*
- * The order of a tree compares names as if those of directories ended in '/'. A file "a" and a directory
- * "a" therefore need not be neighbours: between them may stand files such as "a.b". So the files that a
- * later directory might repeat are kept: each is a prefix of the name behind it.
- */
-struct tree_order {
-	struct tree_entry last;
-	bool begun;
-	struct tree_entry *files; /* candidates, a stack */
-	size_t count, allocated;
-};
-
-static int compare_names(const struct tree_entry *a, const struct tree_entry *b)
-{
-	size_t n = a->name_size < b->name_size ? a->name_size : b->name_size;
-	int r = memcmp(a->name, b->name, n);
-	unsigned char c1, c2;
-
-	if (r != 0)
-		return r;
-	c1 = (unsigned char)a->name[n];
-	c2 = (unsigned char)b->name[n];
-	if (c1 == '\0' && tree_mode_is_directory(a->mode))
-		c1 = '/';
-	if (c2 == '\0' && tree_mode_is_directory(b->mode))
-		c2 = '/';
-	return c1 < c2 ? -1 : c1 > c2;
-}
-
-static bool is_prefix(const struct tree_entry *shorter, const struct tree_entry *longer)
-{
-	return shorter->name_size <= longer->name_size &&
-	       memcmp(shorter->name, longer->name, shorter->name_size) == 0;
-}
-
-static bool push_file(struct tree_order *order, const struct tree_entry *entry)
-{
-	if (order->count == order->allocated) {
-		size_t n = order->allocated ? order->allocated * 2 : 16;
-		struct tree_entry *files = reallocarray(order->files, n, sizeof(*files));
-
-		if (!files)
-			return false;
-		order->files = files;
-		order->allocated = n;
-	}
-	order->files[order->count++] = *entry;
-	return true;
-}
-
-/* Account for the next entry; adds to *flaws. Returns false without memory. */
-static bool tree_order_add(struct tree_order *order, const struct tree_entry *entry,
-			   unsigned *flaws)
-{
-	bool ok = true;
-
-	if (order->begun) {
-		int r = compare_names(&order->last, entry);
-
-		if (order->last.name_size == entry->name_size &&
-		    is_prefix(&order->last, entry))
-			*flaws |= 1u << TREE_FLAW_DUPLICATE;
-		else if (r > 0)
-			*flaws |= 1u << TREE_FLAW_UNSORTED;
-	}
-	while (order->count > 0 && !is_prefix(&order->files[order->count - 1], entry))
-		order->count--;
-	if (tree_mode_is_directory(entry->mode)) {
-		for (size_t i = 0; i < order->count; i++)
-			if (order->files[i].name_size == entry->name_size)
-				*flaws |= 1u << TREE_FLAW_DUPLICATE;
-	} else {
-		ok = push_file(order, entry);
-	}
-	order->last = *entry;
-	order->begun = true;
-	return ok;
 }
 
 static unsigned name_flaws(const struct tree_entry *entry)
@@ -215,16 +137,23 @@ static bool check_tree(struct objcheck *check, const git_oid *oid, const void *d
 	struct tree_entry entry = { 0 };
 	unsigned flaws = 0;
 	bool bad_modes = false, ok = true;
-	int r;
+	int placed, r;
 
 	while ((r = tree_next(&reader, &entry)) > 0) {
 		flaws |= name_flaws(&entry);
 		bad_modes = bad_modes || !mode_is_known(entry.mode);
 		ok = check_special_name(check, oid, &entry) && ok;
-		if (!tree_order_add(&order, &entry, &flaws))
+		placed = tree_order_add(&order, &entry);
+		if (placed < 0)
 			check->no_memory = true;
+		else
+			flaws |=
+				(placed & TREE_ORDER_DUPLICATE ? 1u << TREE_FLAW_DUPLICATE
+							       : 0) |
+				(placed & TREE_ORDER_UNSORTED ? 1u << TREE_FLAW_UNSORTED
+							      : 0);
 	}
-	free(order.files);
+	tree_order_done(&order);
 	if (r < 0)
 		return fatal(check, oid, "badTree", "cannot be parsed as a tree");
 	return report_tree(check, oid, flaws, bad_modes) && ok;

@@ -4,7 +4,7 @@
  */
 #include "receiver/sendset.h"
 
-#include "receiver/tree.h"
+#include "gitobject/tree.h"
 
 #define TICK_EVERY 256
 

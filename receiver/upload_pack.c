@@ -2,8 +2,8 @@
 #include "receiver/upload_internal.h"
 
 #include "base/str.h"
+#include "gitobject/tree.h"
 #include "receiver/packwriter.h"
-#include "receiver/tree.h"
 
 /* A client that hears nothing for long may give up (gitprotocol-v2(5), "keepalive"). */
 #define KEEPALIVE_SEC 5

@@ -2,7 +2,7 @@
 #include "receiver/upload_internal.h"
 
 #include "base/str.h"
-#include "receiver/tree.h"
+#include "gitobject/tree.h"
 
 /* Tags of tags of tags ... end somewhere. */
 #define PEEL_MAX 64

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/macro.h"
+#include "gitobject/tree.h"
 #include "receiver/objcheck.h"
-#include "receiver/tree.h"
 
 static void ignore(void *userdata, bool fatal _unused_, const git_oid *oid,
 		   const char *id, const char *message)

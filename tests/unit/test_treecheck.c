@@ -9,7 +9,7 @@
 
 static void add(struct strbuf *buf, const char *mode, const char *name)
 {
-	static const uint8_t oid[TREE_OID_SIZE] = { 1, 2, 3 };
+	static const uint8_t oid[GIT_OID_RAWSZ] = { 1, 2, 3 };
 
 	strbuf_format(buf, "%s ", mode);
 	strbuf_append(buf, name, strlen(name) + 1);
@@ -18,7 +18,7 @@ static void add(struct strbuf *buf, const char *mode, const char *name)
 
 static int check(const struct strbuf *buf, struct tree_fault *fault)
 {
-	struct tree_entry *entries = NULL;
+	struct checked_entry *entries = NULL;
 	size_t count = 0;
 	int r;
 
@@ -133,7 +133,7 @@ static void test_modes(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		_cleanup_strbuf_ struct strbuf buf = { 0 };
-		_cleanup_free_ struct tree_entry *entries = NULL;
+		_cleanup_free_ struct checked_entry *entries = NULL;
 		struct tree_fault fault;
 		size_t count;
 		int r;
@@ -146,7 +146,7 @@ static void test_modes(void **state)
 			assert_int_equal(count, 1);
 			assert_int_equal(entries[0].kind, cases[i].kind);
 			assert_string_equal(entries[0].name, "x");
-			assert_int_equal(entries[0].oid[2], 3);
+			assert_int_equal(entries[0].oid.id[2], 3);
 		}
 	}
 }

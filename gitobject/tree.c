@@ -1,4 +1,4 @@
-#include "receiver/tree.h"
+#include "gitobject/tree.h"
 
 #include <git2/types.h>
 

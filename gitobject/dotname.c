@@ -1,4 +1,4 @@
-#include "receiver/dotname.h"
+#include "gitobject/dotname.h"
 
 #include <stdint.h>
 #include <strings.h>
