@@ -142,7 +142,7 @@ class Bench:
         files = {}
         process = subprocess.Popen(["git", "-C", repo, "fast-import", "--quiet", "--depth=50"], stdin=subprocess.PIPE)
         out = process.stdin
-        for commit in range(14000):
+        for commit in range(12500):
             out.write(b"commit refs/heads/main\ncommitter b <b@localhost> %d +0000\ndata 4\nstep\n" % (1700000000 + commit))
             for _ in range(2):
                 name = "d%02d/s%d/f%d.txt" % (generator.randrange(40), generator.randrange(6), generator.randrange(8))
@@ -153,6 +153,10 @@ class Bench:
                     lines[generator.randrange(len(lines))] = " ".join(generator.choice(words) for _ in range(12))
                 data = "\n".join(lines).encode()
                 out.write(b"M 100644 inline %s\ndata %d\n%s\n" % (name.encode(), len(data), data))
+        for i in range(80):  # pictures: what no compression makes smaller
+            data = generator.randbytes(100000)
+            out.write(b"commit refs/heads/main\ncommitter b <b@localhost> %d +0000\ndata 7\npicture\n" % (1750000000 + i))
+            out.write(b"M 100644 inline media/%d.jpg\ndata %d\n%s\n" % (i, len(data), data))
         page = b"<h1>large</h1>\n"
         out.write(b"commit refs/heads/main\ncommitter b <b@localhost> 1800000000 +0000\ndata 4\nlast\n")
         out.write(b"M 100644 inline index.html\ndata %d\n%s\n" % (len(page), page))
