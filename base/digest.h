@@ -8,6 +8,7 @@
 
 #define DIGEST_SHA256_SIZE 32
 
+/* The digest of size bytes at data. */
 void digest_sha256(const void *data, size_t size, uint8_t ret_digest[DIGEST_SHA256_SIZE]);
 
 /* Append size bytes at data as base64; with `pad` filled up with '='. */

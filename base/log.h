@@ -12,6 +12,7 @@
 /* Name the program in plain output and choose the lowest priority shown (LOG_INFO, LOG_DEBUG). */
 void log_setup(const char *program, int max_priority);
 
+/* One line, without its end, at a priority of syslog(3). */
 void log_write(int priority, const char *fmt, ...) _printf_(2, 3);
 
 #define log_debug(...) log_write(LOG_DEBUG, __VA_ARGS__)

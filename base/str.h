@@ -42,6 +42,7 @@ struct strbuf {
 void strbuf_done(struct strbuf *buf);
 #define _cleanup_strbuf_ _cleanup_(strbuf_done)
 
+/* Add at the end: bytes, a string, one byte, what a format makes. */
 void strbuf_append(struct strbuf *buf, const void *data, size_t size);
 void strbuf_str(struct strbuf *buf, const char *s);
 void strbuf_char(struct strbuf *buf, char c);

@@ -30,6 +30,7 @@ static inline struct wire wire_reader(const void *data, size_t size)
 	return (struct wire){ .data = data, .size = size };
 }
 
+/* The next value, little-endian; 0 once anything has failed. */
 uint8_t wire_u8(struct wire *w);
 uint32_t wire_u32(struct wire *w);
 uint64_t wire_u64(struct wire *w);

@@ -23,6 +23,7 @@ struct reply_object {
 	bool failed;
 };
 
+/* An empty one. */
 struct reply_object reply_object_new(void);
 void reply_object_done(struct reply_object *o);
 #define _cleanup_reply_object_ _cleanup_(reply_object_done)

@@ -52,6 +52,7 @@ struct flag_info {
 	bool hidden; /* not in help and documentation */
 };
 
+/* Never NULL. */
 const struct flag_info *flag_info(enum flag flag);
 
 /* `max_words` of a verb that takes as many as there are. */

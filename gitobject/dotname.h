@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+/* Does the NUL-terminated name stand for ".git", ".gitmodules", ... somewhere? */
 bool dotname_is_git(const char *name);
 bool dotname_is_gitmodules(const char *name);
 bool dotname_is_gitattributes(const char *name);

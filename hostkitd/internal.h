@@ -68,6 +68,7 @@ int connection_add(struct daemon *daemon, int fd, const struct connection_role *
 /* Close all, at the end. */
 void connection_close_all(struct daemon *daemon);
 
+/* What a connection is for, as its role said; owned by it, project NULL and job 0 where there is none. */
 enum phase connection_phase(const struct connection *conn);
 const struct principal *connection_principal(const struct connection *conn);
 const char *connection_project(const struct connection *conn);
@@ -178,6 +179,7 @@ struct task {
 	int fd;     /* owned */
 };
 
+/* steps ends in NULL and must outlive the task. NULL: no memory. */
 struct task *task_new(struct daemon *daemon, const task_step *steps);
 struct task *task_free(struct task *task);
 DEFINE_CLEANUP(struct task *, task_free);
@@ -192,6 +194,10 @@ int task_child_good(struct task *task, const char *what, struct error *err) _mus
 
 /* -- programs run as a project's user (home.c) -- */
 
+/*
+ * For a step: run hostkit-home in the home of the task's project (in_fd becomes its standard input, -1:
+ * /dev/null), or hostkit-receive on its repository. Return TASK_WAIT or negative.
+ */
 int home_run(struct task *task, const char *const *argv, int in_fd, struct error *err)
 	_must_check_;
 int repository_run(struct task *task, const char *const *argv, struct error *err)

@@ -20,6 +20,7 @@ typedef void (*systemd_end_fn)(void *userdata, int status);
 
 #define SYSTEMD_STATUS_TIMEOUT 124 /* RuntimeMaxSec was over, as timeout(1) has it */
 
+/* Connect to process 1; everything below is answered by the loop of `event`. */
 int systemd_open(sd_event *event, struct systemd **ret_systemd, struct error *err)
 	_must_check_;
 struct systemd *systemd_close(struct systemd *systemd);

@@ -87,26 +87,25 @@ struct job_details {
 	uint64_t output_max_bytes; /* of the build log */
 };
 
+/*
+ * Of each record: append it to buf; take it from w, whose wire_end() tells whether it was whole, in either
+ * case to be done; free what it holds.
+ */
 void unit_record_put(struct strbuf *buf, const struct unit_record *r);
 void unit_record_get(struct wire *w, struct unit_record *ret);
 void unit_record_done(struct unit_record *r);
-
 void project_record_put(struct strbuf *buf, const struct project_record *r);
 void project_record_get(struct wire *w, struct project_record *ret);
 void project_record_done(struct project_record *r);
-
 void key_record_put(struct strbuf *buf, const struct key_record *r);
 void key_record_get(struct wire *w, struct key_record *ret);
 void key_record_done(struct key_record *r);
-
 void release_record_put(struct strbuf *buf, const struct release_record *r);
 void release_record_get(struct wire *w, struct release_record *ret);
 void release_record_done(struct release_record *r);
-
 void job_record_put(struct strbuf *buf, const struct job_record *r);
 void job_record_get(struct wire *w, struct job_record *ret);
 void job_record_done(struct job_record *r);
-
 void job_details_put(struct strbuf *buf, const struct job_details *r);
 void job_details_get(struct wire *w, struct job_details *ret);
 void job_details_done(struct job_details *r);

@@ -84,6 +84,7 @@ struct pktline_writer {
 	int failure;     /* the first negative errno value */
 };
 
+/* fd is borrowed; negative: keep everything in the buffer. */
 void pktline_writer_init(struct pktline_writer *writer, int fd);
 void pktline_writer_done(struct pktline_writer *writer);
 #define _cleanup_pktline_writer_ _cleanup_(pktline_writer_done)

@@ -16,6 +16,7 @@ struct sha1 {
 	uint8_t block[64];
 };
 
+/* Begin, add bytes as often as wanted, end. */
 void sha1_init(struct sha1 *sha1);
 void sha1_add(struct sha1 *sha1, const void *data, size_t size);
 void sha1_end(struct sha1 *sha1, uint8_t ret_digest[SHA1_SIZE]);

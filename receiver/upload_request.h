@@ -98,5 +98,6 @@ int upload_ls_refs_line(struct upload_ls_refs *ls, const char *line, struct erro
 int upload_command_read(struct pktline_reader *reader, enum upload_command *ret_command,
 			bool *ret_arguments, struct error *err) _must_check_;
 
+/* Append a copy. Return 0 or -ENOMEM. */
 int word_list_add(struct word_list *list, const char *word) _must_check_;
 int oid_list_add(struct oid_list *list, const git_oid *oid) _must_check_;

@@ -25,6 +25,7 @@ struct lines {
 	char line[LINES_MAX];
 };
 
+/* Add output as it comes: each line it completes goes to emit. */
 void lines_feed(struct lines *lines, const void *data, size_t size);
 
 /* Pass on a line that has begun. */

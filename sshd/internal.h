@@ -110,6 +110,7 @@ struct connection {
 	unsigned int probes; /* signs of life asked for since */
 };
 
+/* CLOCK_MONOTONIC. */
 uint64_t connection_now_usec(void);
 
 /* "192.0.2.7 port 4711" or, authenticated, "192.0.2.7 port 4711 SHA256:..."; valid until the next call. */
