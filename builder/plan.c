@@ -105,20 +105,18 @@ static int fail_refused(struct error *err, const char *dir,
 	return -EBADMSG;
 }
 
-static int reserve(struct error *err, void **array, size_t *allocated, size_t used,
-		   size_t item)
+/* Room for one more item: returns the array where it is now, or NULL (then the old one stays). */
+static void *reserve(void *array, size_t *allocated, size_t used, size_t item)
 {
 	size_t wanted = *allocated ? *allocated * 2 : 64;
 	void *more;
 
 	if (used < *allocated)
-		return 0;
-	more = reallocarray(*array, wanted, item);
-	if (!more)
-		return error_internal(err, -ENOMEM, "plan of the release");
-	*array = more;
-	*allocated = wanted;
-	return 0;
+		return array;
+	more = reallocarray(array, wanted, item);
+	if (more)
+		*allocated = wanted;
+	return more;
 }
 
 /* Takes path. */
@@ -128,7 +126,8 @@ static int add_dir(struct reading *rd, char *path_taken, size_t depth, const git
 	_cleanup_free_ char *path = path_taken;
 	size_t allocated = rd->dirs_allocated;
 	struct plan *plan = &rd->plan;
-	int r;
+	struct plan_dir *dirs;
+	git_oid *trees;
 
 	if (!path)
 		return error_internal(err, -ENOMEM, "plan of the release");
@@ -138,14 +137,14 @@ static int add_dir(struct reading *rd, char *path_taken, size_t depth, const git
 	if (rd->path_bytes > PATH_BYTES_MAX)
 		return fail_large(err, path, PATH_BYTES_MAX, "bytes of directory names");
 
-	r = reserve(err, (void **)&plan->dirs, &allocated, plan->dir_count,
-		    sizeof(*plan->dirs));
-	if (r < 0)
-		return r;
-	r = reserve(err, (void **)&rd->trees, &rd->dirs_allocated, plan->dir_count,
-		    sizeof(*rd->trees));
-	if (r < 0)
-		return r;
+	dirs = reserve(plan->dirs, &allocated, plan->dir_count, sizeof(*dirs));
+	if (dirs)
+		plan->dirs = dirs;
+	trees = reserve(rd->trees, &rd->dirs_allocated, plan->dir_count, sizeof(*trees));
+	if (trees)
+		rd->trees = trees;
+	if (!dirs || !trees)
+		return error_internal(err, -ENOMEM, "plan of the release");
 	git_oid_cpy(&rd->trees[plan->dir_count], oid);
 	plan->dirs[plan->dir_count++] =
 		(struct plan_dir){ .path = TAKE_PTR(path), .depth = depth };
@@ -156,14 +155,14 @@ static int add_file(struct reading *rd, size_t dir, const struct checked_entry *
 		    struct error *err)
 {
 	struct plan *plan = &rd->plan;
-	struct plan_file *file;
-	int r;
+	struct plan_file *file, *files;
 
-	r = reserve(err, (void **)&plan->files, &rd->files_allocated, plan->file_count,
-		    sizeof(*plan->files));
-	if (r < 0)
-		return r;
-	file = &plan->files[plan->file_count++];
+	files = reserve(plan->files, &rd->files_allocated, plan->file_count,
+			sizeof(*files));
+	if (!files)
+		return error_internal(err, -ENOMEM, "plan of the release");
+	plan->files = files;
+	file = &files[plan->file_count++];
 	*file = (struct plan_file){ .dir = dir,
 				    .name_at = plan->names.size,
 				    .kind = entry->kind,

@@ -98,9 +98,7 @@ static bool ntfs_is_hashed_short(const char *name, const char *hashed)
 			if (name[i] < '1' || name[i] > '9')
 				return false;
 			tilde = true;
-		} else if (i >= 6 || (c & 0x80)) {
-			return false;
-		} else if ((c | 0x20) != hashed[i]) {
+		} else if (i >= 6 || (c & 0x80) || (c | 0x20) != hashed[i]) {
 			return false;
 		}
 	}

@@ -72,7 +72,7 @@ int commit_next_parent(struct commit_reader *reader, git_oid *ret_parent)
 
 int64_t commit_time(const struct commit_reader *reader)
 {
-	const char *p = reader->at, *end = p + reader->left, *eol, *mark;
+	const char *p = reader->at, *end = p + reader->left, *eol = NULL, *mark;
 	int64_t seconds = 0;
 
 	for (; p < end; p = eol + 1) {

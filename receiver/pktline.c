@@ -108,7 +108,7 @@ static int bad_digits(const uint8_t *p, struct error *err)
 	char shown[5] = { 0 };
 
 	for (size_t i = 0; i < 4; i++)
-		shown[i] = p[i] >= 0x20 && p[i] < 0x7f ? (char)p[i] : '?';
+		shown[i] = (char)(p[i] >= 0x20 && p[i] < 0x7f ? p[i] : '?');
 	return error_user(err, -EPROTO, "GIT_PROTOCOL",
 			  "protocol error: bad line length character: %s", shown);
 }

@@ -2,6 +2,7 @@
 #define ZLIB_CONST
 #include "receiver/quarantine.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/random.h>
@@ -89,6 +90,7 @@ static int make_directory(struct quarantine *q)
 
 static int open_inside(struct quarantine *q)
 {
+	assert(q->name);
 	q->fd = openat(q->store->objects_fd, q->name,
 		       O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (q->fd < 0 || mkdirat(q->fd, "pack", 0700) < 0)

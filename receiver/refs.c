@@ -4,6 +4,7 @@
  */
 #include "receiver/refs.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <stdio.h>
 
@@ -264,6 +265,7 @@ int refs_load(int repo_fd, struct refs *ret_refs)
 	if (r < 0)
 		return r;
 	if (!is_sorted(&refs)) {
+		assert(refs.list);
 		qsort(refs.list, refs.count, sizeof(*refs.list), by_name);
 		drop_shadowed(&refs);
 	}

@@ -379,6 +379,7 @@ deleted_in_push() {
 	out=$(hk project delete villain --confirm villain 2>&1)
 	echo "$out"
 	if contains "$out" 'is at work' > /dev/null; then
+		# shellcheck disable=SC2046 # one word a process
 		kill -9 $(jobs -p) 2> /dev/null
 		inside sh -c 'systemctl kill -s KILL "hostkit-build-*"'
 		deleted() {

@@ -37,8 +37,8 @@ line() {
 	cat line.tmp
 }
 flush() { printf 0000; }
-pack() { git -C w pack-objects -q --stdout --revs --thin "$@" <<< "$(printf '%s\n' "$new" "^$old")"; }
-whole_pack() { git -C w pack-objects -q --stdout --revs "$@" <<< "$new"; }
+pack() { git -C w pack-objects -q --stdout --revs --thin <<< "$(printf '%s\n' "$new" "^$old")"; }
+whole_pack() { git -C w pack-objects -q --stdout --revs <<< "$new"; }
 empty_pack() { git -C w pack-objects -q --stdout < /dev/null; }
 bytes() { perl -e 'print pack("H*", shift)' "$1"; }
 

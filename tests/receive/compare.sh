@@ -457,6 +457,7 @@ for s in dot_git dot_dot full_path unsorted modules_link no_author bad_zone; do
 done
 
 for s in "${scenarios[@]}"; do
+	# shellcheck disable=SC2053 # a pattern
 	[ -z "${ONLY:-}" ] || [[ $s == $ONLY ]] || continue
 	check "$s" same "$s"
 done
