@@ -2,12 +2,11 @@
 #define ZLIB_CONST
 #include "receiver/quarantine.h"
 
-#include <assert.h>
 #include <dirent.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <zlib.h>
 
 #include <git2/odb.h>
@@ -18,8 +17,7 @@
 #include "base/str.h"
 
 #define PREFIX "incoming-"
-/* No push lives so long without writing into its quarantine. */
-#define STALE_SEC 3600
+#define RANDOM_DIGITS 12
 
 /* Work of each kind of entry in a directory. */
 typedef int each_entry(struct quarantine *q, int dir_fd, const char *name);
@@ -55,45 +53,80 @@ static void discard(int dir_fd, const char *name)
 		log_debug("cannot remove %s (%s), ignoring", name, strerror(-r));
 }
 
+/* git's own quarantines have other names; it sweeps them itself. */
+static bool is_ours(const char *name)
+{
+	const char *random = str_after_prefix(name, PREFIX);
+
+	return random && strlen(random) == RANDOM_DIGITS &&
+	       strspn(random, "0123456789abcdef") == RANDOM_DIGITS;
+}
+
+/* Every process holds a lock on its quarantine; the kernel gives it back however the process ends. */
 static int sweep_one(struct quarantine *q, int dir_fd, const char *name)
 {
-	struct stat st;
+	_cleanup_close_ int fd = -EBADF;
 
 	(void)q;
-	if (str_after_prefix(name, PREFIX) &&
-	    fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    st.st_mtim.tv_sec < time(NULL) - STALE_SEC)
+	if (!is_ours(name))
+		return 0;
+	fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
 		discard(dir_fd, name);
 	return 0;
+}
+
+/*
+ * Open and lock a directory made a moment ago. Returns 1, 0 when another process has taken it for a dead one's
+ * before it was locked, or a negative errno value.
+ */
+static int claim_directory(struct quarantine *q)
+{
+	_cleanup_close_ int fd = openat(q->store->objects_fd, q->name,
+					O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? 0 : -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_nlink == 0)
+		return 0;
+	q->fd = TAKE_FD(fd);
+	return 1;
 }
 
 static int make_directory(struct quarantine *q)
 {
 	uint64_t random = 0;
+	int r = -EEXIST;
 
 	for (int tries = 0; tries < 16; tries++) {
 		if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 			return -EIO;
 		free(q->name);
-		q->name = str_format(PREFIX "%012llx",
+		q->name = str_format(PREFIX "%0*llx", RANDOM_DIGITS,
 				     (unsigned long long)random & 0xffffffffffffULL);
 		if (!q->name)
 			return -ENOMEM;
 		if (mkdirat(q->store->objects_fd, q->name, 0700) == 0)
-			return 0;
-		if (errno != EEXIST)
+			r = claim_directory(q);
+		else
+			r = errno == EEXIST ? 0 : -errno;
+		if (r != 0)
 			break;
 	}
+	if (r > 0)
+		return 0;
 	q->name = (free(q->name), NULL);
-	return -errno;
+	return r < 0 ? r : -EEXIST;
 }
 
-static int open_inside(struct quarantine *q)
+static int make_inside(struct quarantine *q)
 {
-	assert(q->name);
-	q->fd = openat(q->store->objects_fd, q->name,
-		       O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (q->fd < 0 || mkdirat(q->fd, "pack", 0700) < 0)
+	if (mkdirat(q->fd, "pack", 0700) < 0)
 		return -errno;
 	q->pack_fd = openat(q->fd, "pack", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return q->pack_fd < 0 ? -errno : 0;
@@ -110,7 +143,7 @@ int quarantine_open(struct store *store, struct quarantine *ret_quarantine,
 	(void)for_each(&q, store->objects_fd, ".", sweep_one); /* best effort */
 	r = make_directory(&q);
 	if (r == 0)
-		r = open_inside(&q);
+		r = make_inside(&q);
 	if (r < 0)
 		return error_internal(err, r,
 				      "unable to create temporary object directory");
@@ -122,10 +155,10 @@ int quarantine_open(struct store *store, struct quarantine *ret_quarantine,
 
 void quarantine_done(struct quarantine *q)
 {
-	q->fd = fd_close(q->fd);
-	q->pack_fd = fd_close(q->pack_fd);
 	if (q->name)
 		discard(q->store->objects_fd, q->name);
+	q->pack_fd = fd_close(q->pack_fd);
+	q->fd = fd_close(q->fd); /* and with it the lock */
 	free(q->name);
 	q->name = NULL;
 }

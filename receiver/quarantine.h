@@ -12,13 +12,13 @@
 struct quarantine {
 	struct store *store;
 	char *name; /* below objects/; NULL: none was made */
-	int fd;
+	int fd;      /* locked while it is in use */
 	int pack_fd; /* its pack/ */
 };
 
 /*
- * Make a fresh quarantine (0700), sweep those that a killed process left more than an hour ago, and
- * let the store's objects be found in it as well.
+ * Make a fresh quarantine (0700), sweep those whose process was killed, and let the store's objects be
+ * found in it as well.
  */
 int quarantine_open(struct store *store, struct quarantine *ret_quarantine,
 		    struct error *err) _must_check_;

@@ -532,6 +532,7 @@ static int carry_out(struct receive *receive, struct error *err)
 		return r;
 	spread_refusal(&receive->push, "atomic push failure");
 	r = settle(receive, err);
+	quarantine_done(&receive->quarantine); /* now: a deployment may take minutes */
 	if (r == 0 && !receive->options->standalone)
 		r = deploy_run(receive, err);
 	return r;
@@ -557,7 +558,6 @@ static int converse(struct receive *receive, struct error *err)
 	r = carry_out(receive, err);
 	if (r < 0)
 		return r;
-	quarantine_done(&receive->quarantine);
 	r = upkeep_consolidate_later(&receive->store, err);
 	if (r < 0)
 		return r;

@@ -333,13 +333,16 @@ check "100,000 new refs in one push" many_new_refs
 
 swept() {
 	fresh || return 1
-	mkdir -p r.git/objects/incoming-old/pack r.git/objects/incoming-new
-	touch -d '2 hours ago' r.git/objects/incoming-old
+	local dead=r.git/objects/incoming-00000000dead live=r.git/objects/incoming-00000000beef
+	mkdir -p $dead/pack $live/pack r.git/objects/incoming-git123
 	{ line "$old $new refs/heads/main\0report-status"; flush; pack; } > req
+	exec 8< $live
+	flock 8
 	serve req
-	[ ! -e r.git/objects/incoming-old ] && [ -e r.git/objects/incoming-new ]
+	exec 8<&-
+	[ ! -e $dead ] && [ -e $live ] && [ -e r.git/objects/incoming-git123 ]
 }
-check "a stale quarantine is swept, a fresh one is not" swept
+check "a dead process's quarantine is swept, nobody else's" swept
 
 killed() {
 	fresh || return 1
