@@ -14,9 +14,6 @@
 /* What put_file() writes for a path of one byte. */
 #define MANIFEST_FILE_BYTES_MIN 58
 
-/* Some ticks of the slowest clock a kernel stamps files with (CONFIG_HZ=100). */
-#define RACY_NSEC ((int64_t)40 * 1000 * 1000)
-
 void manifest_done(struct manifest *manifest)
 {
 	for (size_t i = 0; i < manifest->count; i++)
@@ -49,13 +46,15 @@ bool manifest_is_pristine(const struct manifest_file *file, const struct stat *s
 	       (uint32_t)st->st_ctim.tv_nsec == file->changed_nsec;
 }
 
+/*
+ * Files are stamped with the clock that `now` comes from, which stands still between two ticks: what is written
+ * after `now` gets a time that is not before it. No nanoseconds: a file system that may count whole seconds only.
+ */
 static bool is_racy(const struct manifest_file *file, const struct timespec *now)
 {
-	int64_t sec = now->tv_sec - file->changed_sec;
-
-	return sec < 0 || (sec <= 1 &&
-			   sec * 1000000000 + now->tv_nsec - (int64_t)file->changed_nsec <
-				   RACY_NSEC);
+	if (file->changed_sec != now->tv_sec)
+		return file->changed_sec > now->tv_sec;
+	return file->changed_nsec == 0 || (int64_t)file->changed_nsec >= now->tv_nsec;
 }
 
 static void put_file(struct strbuf *buf, const struct manifest_file *file)

@@ -38,9 +38,9 @@ void manifest_done(struct manifest *manifest);
 char *manifest_name(const char *name) _must_check_;
 
 /*
- * Write the manifest of the release `name` in dir_fd. Files that changed in the last moments before
- * `now` are left out: a write in the same tick of the clock would not show in their time. Returns 0 or
- * a negative errno value, with nothing left behind.
+ * Write the manifest of the release `name` in dir_fd. Files that changed in the tick of the clock that is
+ * `now` (CLOCK_REALTIME_COARSE) are left out: another write in the same tick would not show in their time.
+ * Returns 0 or a negative errno value, with nothing left behind.
  */
 int manifest_write(int dir_fd, const char *name, const struct manifest *manifest,
 		   const struct timespec *now) _must_check_;

@@ -58,16 +58,17 @@ static void test_round_trip(void **state)
 	assert_null(manifest_find(&got, ""));
 }
 
-/* A file written in the last moments could be written again without its time changing. */
+/* A file written in this tick of the clock could be written again without its time changing. */
 static void test_racy(void **state)
 {
 	static const struct {
 		struct timespec now;
 		bool kept;
 	} cases[] = {
-		{ { 2000, 500000000 }, false }, { { 2000, 539999999 }, false },
-		{ { 2000, 540000000 }, true },  { { 2001, 0 }, true },
-		{ { 1999, 0 }, false }, /* the clock went back */
+		{ { 2000, 500000000 }, false },
+		{ { 2000, 500000001 }, true },
+		{ { 2001, 0 }, true },
+		{ { 1999, 999999999 }, false }, /* the clock went back */
 	};
 	(void)state;
 
@@ -80,6 +81,23 @@ static void test_racy(void **state)
 		assert_int_equal(manifest_find(&got, "fresh") != NULL, cases[i].kept);
 		assert_non_null(manifest_find(&got, "b/c"));
 	}
+}
+
+/* Times without nanoseconds: perhaps there are whole seconds only. */
+static void test_racy_seconds(void **state)
+{
+	static struct manifest_file file = {
+		(char *)"whole", { 4 }, false, 14, 1, 2000, 0
+	};
+	static const struct manifest whole = { (char *)"0123", &file, 1 };
+	static const struct timespec same = { 2000, 999999999 }, next = { 2001, 0 };
+	_cleanup_manifest_ struct manifest got = { 0 };
+	(void)state;
+
+	assert_int_equal(manifest_write(dir_fd, "r5", &whole, &same), 0);
+	assert_int_equal(manifest_read(dir_fd, "r5", &got), 0);
+	assert_int_equal(manifest_write(dir_fd, "r5", &whole, &next), 0);
+	assert_int_equal(manifest_read(dir_fd, "r5", &got), 1);
 }
 
 static void test_missing_and_malformed(void **state)
@@ -169,6 +187,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_racy),
+		cmocka_unit_test(test_racy_seconds),
 		cmocka_unit_test(test_missing_and_malformed),
 		cmocka_unit_test(test_count_lies),
 		cmocka_unit_test(test_pristine),
