@@ -103,7 +103,7 @@ int tree_check(const void *data, size_t size, struct checked_entry **ret_entries
 	}
 	if (r < 0) {
 		*ret_fault = (struct tree_fault){
-			.why = "an entry that is cut short or malformed",
+			.why = "an entry without a name, cut short or malformed",
 			.name = "",
 		};
 		return r;
