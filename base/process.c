@@ -112,8 +112,8 @@ static _Noreturn void child_run(const struct process_plan *plan, int report_fd)
 	_exit(127);
 }
 
-static int report_failure(const struct process_plan *plan,
-			  const struct child_report *report, struct error *err)
+static int report_failure(const char *path, const struct child_report *report,
+			  struct error *err)
 {
 	static const char *const steps[_CHILD_STEP_N] = {
 		[CHILD_STEP_FDS] = "place descriptors for",
@@ -122,17 +122,14 @@ static int report_failure(const struct process_plan *plan,
 		[CHILD_STEP_EXEC] = "execute",
 	};
 
-	return error_internal(err, report->number, "%s %s", steps[report->step],
-			      plan->path);
+	return error_internal(err, report->number, "%s %s", steps[report->step], path);
 }
 
-int process_start(const struct process_plan *plan, pid_t *ret_pid, int *ret_pidfd,
+int process_spawn(const struct process_plan *plan, struct process *ret_process,
 		  struct error *err)
 {
-	_cleanup_close_ int report_read = -EBADF, report_write = -EBADF, pidfd = -EBADF;
-	struct child_report report;
-	int pipe_fds[2];
-	ssize_t n;
+	_cleanup_close_ int report_read = -EBADF, report_write = -EBADF;
+	int pipe_fds[2], pidfd, r;
 	pid_t pid;
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
@@ -146,25 +143,50 @@ int process_start(const struct process_plan *plan, pid_t *ret_pid, int *ret_pidf
 	if (pid == 0)
 		child_run(plan, report_write);
 
-	report_write = fd_close(report_write);
-	n = io_read_full(report_read, &report, sizeof(report));
-	if (n == (ssize_t)sizeof(report)) {
-		(void)process_wait(pid); /* it has said why already */
-		return report_failure(plan, &report, err);
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0) {
+		r = -errno;
+		(void)kill(pid, SIGKILL);
+		(void)process_wait(pid);
+		return error_internal(err, r, "pidfd_open");
 	}
+	*ret_process = (struct process){
+		.pid = pid,
+		.pidfd = pidfd,
+		.report_fd = TAKE_FD(report_read),
+	};
+	return 0;
+}
 
-	if (ret_pidfd) {
-		pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-		if (pidfd < 0) {
-			int r = -errno;
+int process_report(const char *path, int report_fd, struct error *err)
+{
+	struct child_report report;
+	ssize_t n = io_read_full(report_fd, &report, sizeof(report));
 
-			(void)kill(pid, SIGKILL);
-			(void)process_wait(pid);
-			return error_internal(err, r, "pidfd_open");
-		}
+	if (n < 0)
+		return error_internal(err, (int)n, "report of %s", path);
+	return n == (ssize_t)sizeof(report) ? report_failure(path, &report, err) : 0;
+}
+
+int process_start(const struct process_plan *plan, pid_t *ret_pid, int *ret_pidfd,
+		  struct error *err)
+{
+	_cleanup_close_ int pidfd = -EBADF, report_fd = -EBADF;
+	struct process process;
+	int r = process_spawn(plan, &process, err);
+
+	if (r < 0)
+		return r;
+	pidfd = process.pidfd;
+	report_fd = process.report_fd;
+	r = process_report(plan->path, report_fd, err);
+	if (r < 0) {
+		(void)process_wait(process.pid); /* it has said why already */
+		return r;
+	}
+	if (ret_pidfd)
 		*ret_pidfd = TAKE_FD(pidfd);
-	}
-	*ret_pid = pid;
+	*ret_pid = process.pid;
 	return 0;
 }
 

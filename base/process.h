@@ -36,6 +36,28 @@ struct process_plan {
 int process_start(const struct process_plan *plan, pid_t *ret_pid, int *ret_pidfd,
 		  struct error *err) _must_check_;
 
+/* A child that has been forked; all descriptors are the caller's. */
+struct process {
+	pid_t pid;
+	int pidfd;
+	int report_fd; /* for process_report() */
+};
+
+/*
+ * The same without waiting for the exec. For those who serve others meanwhile: once the child has become the plan's
+ * user, every process of that user can stop it on its way.
+ *
+ * Returns 0 or a negative errno value.
+ */
+int process_spawn(const struct process_plan *plan, struct process *ret_process,
+		  struct error *err) _must_check_;
+
+/*
+ * Wait until a spawned child has executed the program `path` or ended. Returns 0, or the negative errno value
+ * that kept it from executing it (err says which step failed). One that was killed before reports nothing: 0.
+ */
+int process_report(const char *path, int report_fd, struct error *err) _must_check_;
+
 /*
  * Wait for a child of ours. Returns its exit status, 128 + the signal that ended it, or a negative errno
  * value.

@@ -138,11 +138,13 @@ void connection_send(struct connection *conn, const struct strbuf *message, int 
 typedef void (*child_fn)(void *userdata, int status);
 
 /*
- * Start a program and call fn with its exit status (128 + N for a signal) when it has ended. A step of a
- * task uses task_child() instead.
+ * Start a program and call fn with its exit status when it has ended: 128 + N for a signal, 127 when it could not be
+ * executed, 124 when it did not end within patience_usec (0: no matter how long) and was killed. Does not wait
+ * for anything itself. A step of a task uses task_child() instead.
  */
-int child_start(struct daemon *daemon, const struct process_plan *plan, child_fn fn,
-		void *userdata, struct error *err) _must_check_;
+int child_start(struct daemon *daemon, const struct process_plan *plan,
+		uint64_t patience_usec, child_fn fn, void *userdata, struct error *err)
+	_must_check_;
 /* Report a status to whoever holds the other end of status_fd, and close it. */
 void status_report(int status_fd, int status);
 
@@ -165,6 +167,7 @@ struct task {
 	const task_step *steps; /* NULL-terminated */
 	size_t at;
 	int status; /* of the child that the step before waited for */
+	bool slow;  /* the next child may take TASK_SLOW_USEC */
 	void (*done)(struct task *task, int result, struct error *err);
 	void *userdata;
 	struct exchange *request;         /* answered at the end */
@@ -186,7 +189,10 @@ DEFINE_CLEANUP(struct task *, task_free);
 /* Start it; the task frees itself. */
 void task_run(struct task *task);
 void task_resume(struct task *task, int result, struct error *err);
-/* For a step: start a child and wait for it; returns TASK_WAIT or negative. */
+/*
+ * For a step: start a child and wait for it, up to TASK_CHILD_USEC, or TASK_SLOW_USEC once when task->slow is set
+ * (it removes many files). Returns TASK_WAIT or negative.
+ */
 int task_child(struct task *task, const struct process_plan *plan, struct error *err)
 	_must_check_;
 /* For a step: fail unless the child of the step before ended with 0. */

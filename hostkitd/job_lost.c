@@ -147,6 +147,7 @@ static int lost_drop(struct task *task, struct error *err)
 	if (r < 0)
 		return r;
 	const char *const argv[] = { "hostkit-home", "drop", task->text, NULL };
+	task->slow = true;
 	return home_run(task, argv, -1, err);
 }
 

@@ -309,8 +309,10 @@ static int layout_remove_home(struct task *task, struct error *err)
 	task->status = 0;
 	if (!home)
 		return error_internal(err, -ENOMEM, "home");
+	/* what is left is the user's own to remove */
 	if (user_exists(task) <= 0 || lstat(home, &st) < 0)
 		return TASK_NEXT;
+	task->slow = true;
 	return home_run(task, argv, -1, err);
 }
 
@@ -339,6 +341,7 @@ static int layout_remove_repository(struct task *task, struct error *err)
 		.gid = account.gid,
 		.directory = path,
 	};
+	task->slow = true;
 	return task_child(task, &plan, err);
 }
 

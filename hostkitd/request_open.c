@@ -127,7 +127,7 @@ static int session_start(struct exchange *req, const struct process_plan *plan,
 	session = session_new(daemon, principal);
 	if (!session)
 		return error_internal(err, -ENOMEM, "start %s", plan->path);
-	r = child_start(daemon, plan, on_session_end, session, err);
+	r = child_start(daemon, plan, 0, on_session_end, session, err);
 	if (r < 0) {
 		session_free(session);
 		return r;

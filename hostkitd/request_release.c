@@ -150,6 +150,7 @@ static int drop_directory(struct task *task, struct error *err)
 {
 	const char *const argv[] = { "hostkit-home", "drop", task->text, NULL };
 
+	task->slow = true;
 	return home_run(task, argv, -1, err);
 }
 
@@ -261,6 +262,7 @@ static int prune_run(struct task *task, struct error *err)
 	argv[1] = "prune";
 	for (size_t i = 0; i < count; i++)
 		argv[2 + i] = task->list[i];
+	task->slow = true;
 	return home_run(task, argv, -1, err);
 }
 

@@ -3,6 +3,10 @@
 #include "base/log.h"
 #include "hostkitd/internal.h"
 
+/* Programs of a step run as a project's user, who can stop them; nobody waits for that for ever. */
+#define TASK_CHILD_USEC (120ull * 1000000)
+#define TASK_SLOW_USEC (1800ull * 1000000)
+
 struct task *task_new(struct daemon *daemon, const task_step *steps)
 {
 	struct task *task = calloc(1, sizeof(*task));
@@ -79,8 +83,11 @@ static void on_task_child(void *userdata, int status)
 
 int task_child(struct task *task, const struct process_plan *plan, struct error *err)
 {
-	int r = child_start(task->daemon, plan, on_task_child, task, err);
+	uint64_t patience_usec = task->slow ? TASK_SLOW_USEC : TASK_CHILD_USEC;
+	int r;
 
+	task->slow = false;
+	r = child_start(task->daemon, plan, patience_usec, on_task_child, task, err);
 	return r < 0 ? r : TASK_WAIT;
 }
 

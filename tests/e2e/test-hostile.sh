@@ -225,6 +225,31 @@ programs_held() {
 }
 check "one user holds all programs it can: others push" programs_held
 
+# whoever stops root's helpers on their way, as a process of the same user can, holds up nobody but itself
+helpers_stopped() {
+	local before pid status=0
+	before=$(inside systemctl show -p MainPID --value hostkitd)
+	inside runuser -u villain -- timeout -s KILL 25 python3 -c 'if True:
+		import os, signal
+		while True:
+			try: os.kill(-1, signal.SIGSTOP)
+			except ProcessLookupError: pass' > /dev/null 2>&1 &
+	pid=$!
+	wait_for 10 inside pgrep -u villain python3 > /dev/null || return 1
+	for _ in 1 2 3 4 5 6; do
+		timeout 15 ssh -F "$scratch/ssh_config" hostkit env list villain < /dev/null > /dev/null 2>&1 &
+	done
+	for _ in 1 2 3 4 5; do
+		timeout 4 ssh -F "$scratch/ssh_config" hostkit project list < /dev/null > /dev/null || status=1
+	done
+	honest_push || status=1
+	wait $pid
+	inside pkill -KILL -u villain
+	equal "$before" "$(inside systemctl show -p MainPID --value hostkitd)" "hostkitd" || status=1
+	return $status
+}
+check "one user stops all helpers it can: others are served" helpers_stopped
+
 answers_unread() {
 	attack villain unread villain || return 1
 	local fds

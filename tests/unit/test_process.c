@@ -201,12 +201,45 @@ static void test_pidfd(void **state)
 	assert_int_equal(process_wait(pid), 3);
 }
 
+/* Nobody waits for the exec; what became of it is asked when the child has ended. */
+static void test_spawn(void **state)
+{
+	static const struct {
+		const char *path;
+		int status, report;
+	} cases[] = {
+		{ "/bin/true", 0, 0 },
+		{ "/bin/false", 1, 0 },
+		{ "/nonexistent", 127, -ENOENT },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *argv[] = { "it", NULL };
+		const struct process_plan plan = {
+			.path = cases[i].path,
+			.argv = argv,
+			.fds = { -1, -1, -1 },
+			.fd_count = 3,
+		};
+		struct process process;
+
+		assert_int_equal(process_spawn(&plan, &process, NULL), 0);
+		assert_int_equal(process_wait(process.pid), cases[i].status);
+		assert_int_equal(process_report(plan.path, process.report_fd, NULL),
+				 cases[i].report);
+		fd_close(process.pidfd);
+		fd_close(process.report_fd);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exit_statuses), cmocka_unit_test(test_surroundings),
 		cmocka_unit_test(test_descriptors),   cmocka_unit_test(test_drop),
 		cmocka_unit_test(test_failures),      cmocka_unit_test(test_pidfd),
+		cmocka_unit_test(test_spawn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
