@@ -41,6 +41,15 @@ static int read_file(int home_fd, struct strbuf *contents, struct error *err)
 	return strbuf_failed(contents) ? error_internal(err, -ENOMEM, "read .env") : 1;
 }
 
+int home_env_check(int home_fd, struct error *err)
+{
+	struct stat st;
+
+	return fstatat(home_fd, ENV_NAME, &st, AT_SYMLINK_NOFOLLOW) < 0
+		       ? error_internal(err, -errno, ".env")
+		       : 0;
+}
+
 int home_env_create(int home_fd, int in_fd, struct error *err)
 {
 	_cleanup_(strbuf_done_secret) struct strbuf contents = { 0 };

@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/str.h"
@@ -15,7 +16,7 @@
 
 static bool is_release(const char *name)
 {
-	return name_is_release(name) || str_equal(name, HOME_BOOTSTRAP);
+	return name_is_release(name) || str_equal(name, RELEASE_BOOTSTRAP);
 }
 
 static int open_directory(int dir_fd, const char *name)
@@ -80,14 +81,25 @@ int home_layout(int home_fd, bool python, struct error *err)
 	releases_fd = open_directory(home_fd, "releases");
 	if (releases_fd < 0)
 		return error_internal(err, releases_fd, "open releases/");
-	r = fs_mkdir_at(releases_fd, HOME_BOOTSTRAP, HOME_DIRECTORY_MODE);
+	r = fs_mkdir_at(releases_fd, RELEASE_BOOTSTRAP, HOME_DIRECTORY_MODE);
 	if (r < 0)
-		return error_internal(err, r, "make releases/" HOME_BOOTSTRAP);
+		return error_internal(err, r, "make releases/" RELEASE_BOOTSTRAP);
 
-	r = make_link(home_fd, "app", "releases/" HOME_BOOTSTRAP, err);
+	r = make_link(home_fd, "app", "releases/" RELEASE_BOOTSTRAP, err);
 	if (r >= 0 && python)
 		r = make_link(home_fd, "venv", "app/.venv", err);
 	return r;
+}
+
+int home_layout_check(int home_fd, bool python, struct error *err)
+{
+	static const char *const wanted[] = { "releases", "shared", "app", "venv" };
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(wanted) - (python ? 0 : 1); i++)
+		if (fstatat(home_fd, wanted[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return error_internal(err, -errno, "%s", wanted[i]);
+	return 0;
 }
 
 int home_switch(int home_fd, const char *release, char **ret_previous, struct error *err)

@@ -13,11 +13,30 @@
 #include "base/str.h"
 #include "home/home.h"
 
+static int take_python(char **words, struct error *err)
+{
+	if (words[0] && !str_equal(words[0], "--python"))
+		return error_internal(err, -EINVAL, "layout takes --python or nothing");
+	return words[0] != NULL;
+}
+
 static int run_layout(int home_fd, char **words, struct error *err)
 {
-	if (words[0] && (words[1] || !str_equal(words[0], "--python")))
-		return error_internal(err, -EINVAL, "layout takes --python or nothing");
-	return home_layout(home_fd, words[0], err);
+	int python = take_python(words, err);
+
+	return python < 0 ? python : home_layout(home_fd, python, err);
+}
+
+static int run_layout_check(int home_fd, char **words, struct error *err)
+{
+	int python = take_python(words, err);
+
+	return python < 0 ? python : home_layout_check(home_fd, python, err);
+}
+
+static int run_env_check(int home_fd, _unused_ char **words, struct error *err)
+{
+	return home_env_check(home_fd, err);
 }
 
 static int run_env_create(int home_fd, _unused_ char **words, struct error *err)
@@ -85,10 +104,11 @@ static const struct operation {
 	size_t words_min, words_max;
 	int (*run)(int home_fd, char **words, struct error *err);
 } operations[] = {
-	{ "layout", 0, 1, run_layout },     { "env-create", 0, 0, run_env_create },
-	{ "env-read", 0, 0, run_env_read }, { "env-edit", 0, 0, run_env_edit },
-	{ "switch", 1, 1, run_switch },     { "drop", 1, 1, run_drop },
-	{ "prune", 1, 1000, run_prune },    { "remove", 0, 0, run_remove },
+	{ "layout", 0, 1, run_layout },       { "layout-check", 0, 1, run_layout_check },
+	{ "env-check", 0, 0, run_env_check }, { "env-create", 0, 0, run_env_create },
+	{ "env-read", 0, 0, run_env_read },   { "env-edit", 0, 0, run_env_edit },
+	{ "switch", 1, 1, run_switch },       { "drop", 1, 1, run_drop },
+	{ "prune", 1, 1000, run_prune },      { "remove", 0, 0, run_remove },
 };
 
 static const struct operation *operation_find(int argc, char **argv)
@@ -104,7 +124,8 @@ static const struct operation *operation_find(int argc, char **argv)
 
 static int usage(FILE *out)
 {
-	fputs("usage: hostkit-home layout [--python] | env-create | env-read | env-edit |\n"
+	fputs("usage: hostkit-home layout [--python] | layout-check [--python] |\n"
+	      "       env-check | env-create | env-read | env-edit |\n"
 	      "       switch RELEASE | drop RELEASE | prune RELEASE... | remove\n"
 	      "Works on the project's home it is started in, as the project's user.\n",
 	      out);

@@ -18,6 +18,9 @@ int name_check_project(const char *name, struct error *err) _must_check_;
 /* A key's name: 1 to 64 characters of letters, digits and "._@-", beginning with a letter or digit. */
 int name_check_key(const char *name, struct error *err) _must_check_;
 
+/* The empty release a project has before its first deployment; no row, and never removed. */
+#define RELEASE_BOOTSTRAP "bootstrap"
+
 /* Is it YYYYMMDD-HHMMSS? (Not whether such a release exists.) */
 bool name_is_release(const char *name);
 

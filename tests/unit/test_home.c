@@ -14,6 +14,7 @@
 #include "base/io.h"
 #include "home/env.h"
 #include "home/home.h"
+#include "protocol/name.h"
 
 #define R1 "20250215-120000"
 #define R2 "20250215-120001"
@@ -105,15 +106,20 @@ static void test_layout(void **state)
 	struct scratch *s = *state;
 	struct stat st;
 
+	assert_int_equal(home_layout_check(s->home_fd, false, NULL), -ENOENT);
 	for (int twice = 0; twice < 2; twice++) {
 		assert_int_equal(home_layout(s->home_fd, true, NULL), 0);
-		assert_link(s->home_fd, "app", "releases/" HOME_BOOTSTRAP);
+		assert_int_equal(home_layout_check(s->home_fd, true, NULL), 0);
+		assert_link(s->home_fd, "app", "releases/" RELEASE_BOOTSTRAP);
 		assert_link(s->home_fd, "venv", "app/.venv");
 		assert_int_equal(fstatat(s->home_fd, "shared", &st, 0), 0);
 		assert_int_equal(st.st_mode & 07777, 0750);
 		assert_int_equal(fstatat(s->home_fd, "app", &st, 0), 0);
 		assert_true(S_ISDIR(st.st_mode));
 	}
+	assert_int_equal(unlinkat(s->home_fd, "venv", 0), 0);
+	assert_int_equal(home_layout_check(s->home_fd, true, NULL), -ENOENT);
+	assert_int_equal(home_layout_check(s->home_fd, false, NULL), 0);
 	make_release(s, R1);
 	assert_int_equal(fs_replace_link_at(s->home_fd, "app", "releases/" R1), 0);
 	assert_int_equal(home_layout(s->home_fd, false, NULL), 0);
@@ -126,7 +132,7 @@ static void test_layout_hostile(void **state)
 
 	assert_int_equal(symlinkat("../outside", s->home_fd, "releases"), 0);
 	assert_true(home_layout(s->home_fd, false, NULL) < 0);
-	assert_false(exists(s->top_fd, "outside/" HOME_BOOTSTRAP));
+	assert_false(exists(s->top_fd, "outside/" RELEASE_BOOTSTRAP));
 
 	assert_int_equal(unlinkat(s->home_fd, "releases", 0), 0);
 	assert_int_equal(mkdirat(s->home_fd, "app", 0755), 0);
@@ -136,8 +142,8 @@ static void test_layout_hostile(void **state)
 static void test_switch(void **state)
 {
 	struct scratch *s = *state;
-	static const char *const targets[] = { R1, R2, R1, HOME_BOOTSTRAP };
-	const char *live = HOME_BOOTSTRAP;
+	static const char *const targets[] = { R1, R2, R1, RELEASE_BOOTSTRAP };
+	const char *live = RELEASE_BOOTSTRAP;
 
 	assert_int_equal(home_layout(s->home_fd, false, NULL), 0);
 	make_release(s, R1);
@@ -169,11 +175,11 @@ static void test_switch_refuses(void **state)
 	assert_int_equal(home_switch(s->home_fd, R1, &previous, NULL), -ENOENT);
 	assert_int_equal(symlinkat("../../outside", releases_fd, R2), 0);
 	assert_int_equal(home_switch(s->home_fd, R2, &previous, NULL), -ENOENT);
-	assert_link(s->home_fd, "app", "releases/" HOME_BOOTSTRAP);
+	assert_link(s->home_fd, "app", "releases/" RELEASE_BOOTSTRAP);
 
 	assert_int_equal(unlinkat(s->home_fd, "app", 0), 0);
 	assert_int_equal(mkdirat(s->home_fd, "app", 0755), 0);
-	assert_int_equal(home_switch(s->home_fd, HOME_BOOTSTRAP, &previous, &err),
+	assert_int_equal(home_switch(s->home_fd, RELEASE_BOOTSTRAP, &previous, &err),
 			 -ENOTDIR);
 	assert_string_equal(error_code(&err), "APP_NOT_A_LINK");
 }
@@ -185,7 +191,7 @@ static void test_switch_from_elsewhere(void **state)
 
 	assert_int_equal(home_layout(s->home_fd, false, NULL), 0);
 	assert_int_equal(fs_replace_link_at(s->home_fd, "app", "/etc\n/x"), 0);
-	assert_int_equal(home_switch(s->home_fd, HOME_BOOTSTRAP, &previous, NULL), 0);
+	assert_int_equal(home_switch(s->home_fd, RELEASE_BOOTSTRAP, &previous, NULL), 0);
 	assert_string_equal(previous, ""); /* foreign text goes no further */
 }
 
@@ -206,7 +212,7 @@ static void test_drop(void **state)
 	assert_int_equal(home_drop(s->home_fd, R1, NULL), 0);
 	assert_false(exists(releases_fd, R1));
 	assert_int_equal(home_drop(s->home_fd, R1, NULL), 0);
-	assert_int_equal(home_drop(s->home_fd, HOME_BOOTSTRAP, NULL), -EINVAL);
+	assert_int_equal(home_drop(s->home_fd, RELEASE_BOOTSTRAP, NULL), -EINVAL);
 	assert_int_equal(home_drop(s->home_fd, "..", NULL), -EINVAL);
 }
 
