@@ -13,6 +13,7 @@
 #include "hostkitd/provision.h"
 #include "hostkitd/systemd.h"
 #include "hostkitd/unit.h"
+#include "protocol/name.h"
 
 #define DELETE_TRIES_MAX 3
 #define STEP_RETRY "again"
@@ -88,7 +89,8 @@ static int lost_switch_back(struct task *task, struct error *err)
 		return r;
 	log_info("project %s goes back to release %s", task->project->name,
 		 *task->text ? task->text : "(none)");
-	const char *const argv[] = { "hostkit-home", "switch", task->text, NULL };
+	const char *const argv[] = { "hostkit-home", "switch",
+				     *task->text ? task->text : RELEASE_BOOTSTRAP, NULL };
 	return home_run(task, argv, -1, err);
 }
 

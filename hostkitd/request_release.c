@@ -88,7 +88,8 @@ static struct task *release_task(struct exchange *req, const task_step *steps,
 
 static int switch_link(struct task *task, struct error *err)
 {
-	const char *const argv[] = { "hostkit-home", "switch", task->text, NULL };
+	const char *const argv[] = { "hostkit-home", "switch",
+				     *task->text ? task->text : RELEASE_BOOTSTRAP, NULL };
 	/* written down first: whoever clears up after a crash then knows that `app` may have moved */
 	int r = state_job_set_switched(task->daemon->state, task->job, true, err);
 
