@@ -4,6 +4,7 @@
 #include <string.h>
 
 struct provision {
+	bool complete; /* before this job, which then repairs and takes nothing away */
 	bool made[_PROVISION_STEP_N]; /* by this job, so to be undone by it */
 };
 
@@ -79,14 +80,16 @@ static void say_project(struct job *job)
 
 static int provision_begin(struct job *job, struct error *err)
 {
-	bool anything = false;
+	bool changes[_PROVISION_STEP_N], anything = false;
+	struct provision *provision;
 
-	for (uint32_t i = 0; !anything && i < _PROVISION_STEP_N; i++) {
+	for (uint32_t i = 0; i < _PROVISION_STEP_N; i++) {
 		int r = ask(job, i, STEP_ACTION_CHECK, err);
 
 		if (r < 0)
 			return r;
-		anything = r > 0;
+		changes[i] = r > 0;
+		anything = anything || changes[i];
 	}
 	if (!anything) {
 		output_result(job->output, "%s exists already: %s", job->record.project,
@@ -94,8 +97,12 @@ static int provision_begin(struct job *job, struct error *err)
 		say_project(job);
 		return JOB_E_NOTHING_TO_DO;
 	}
-	job->data = calloc(1, sizeof(struct provision));
-	return job->data ? 0 : error_internal(err, -ENOMEM, "provision");
+	provision = calloc(1, sizeof(*provision));
+	if (!provision)
+		return error_internal(err, -ENOMEM, "provision");
+	provision->complete = !changes[PROVISION_STEP_ROW];
+	job->data = provision;
+	return 0;
 }
 
 static int provision_run(struct job *job, const struct job_step *step, struct error *err)
@@ -107,14 +114,7 @@ static int provision_run(struct job *job, const struct job_step *step, struct er
 		return r;
 	say_words(job, words[step->number].doing);
 	provision->made[step->number] = true;
-	r = ask(job, step->number, STEP_ACTION_DO, err);
-	if (r < 0) { /* the engine undoes whole steps; this one may be half-done */
-		_cleanup_error_ struct error undo_err = ERROR_INIT;
-
-		if (ask(job, step->number, STEP_ACTION_UNDO, &undo_err) < 0)
-			output_trouble(job->output, "%s", error_text(&undo_err, false));
-	}
-	return r;
+	return ask(job, step->number, STEP_ACTION_DO, err);
 }
 
 static int provision_undo(struct job *job, const struct job_step *step, struct error *err)
@@ -122,7 +122,7 @@ static int provision_undo(struct job *job, const struct job_step *step, struct e
 	const struct provision *provision = job->data;
 	int r;
 
-	if (!provision->made[step->number])
+	if (provision->complete || !provision->made[step->number])
 		return 0;
 	say_words(job, words[step->number].removing);
 	r = ask(job, step->number, STEP_ACTION_UNDO, err);

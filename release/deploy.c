@@ -71,8 +71,11 @@ static int create_undo(struct job *job, _unused_ const struct job_step *step,
 		       struct error *err)
 {
 	struct deployment *d = deployment_of(job);
-	int r = job_mark(job, d->release, RELEASE_STATE_FAILED, err);
+	int r;
 
+	if (!d->release)
+		return 0; /* there was none to undo */
+	r = job_mark(job, d->release, RELEASE_STATE_FAILED, err);
 	if (r >= 0 && job->cancelled)
 		r = job_do_string(job, REQUEST_RELEASE_DROP, d->release, err);
 	return r;

@@ -30,8 +30,6 @@ static int run_step(struct job *job, const struct job_step *step, struct error *
 	_cleanup_error_ struct error journal_err = ERROR_INIT;
 	int r;
 
-	if (job->loop.cancelled)
-		return job_cancelled(err);
 	r = journal(job, step, STEP_STATE_BEGUN, err);
 	if (r >= 0)
 		r = step->run(job, step, err);
@@ -52,7 +50,7 @@ static void say_error(struct job *job, const struct error *err)
 		output_trouble(job->output, "%s", err->suggestion);
 }
 
-/* Undo the first `count` steps, the last first. */
+/* Undo the first `count` steps, the last first: it may have been done in part, or not at all. */
 static void undo_steps(struct job *job, const struct job_plan *plan, size_t count)
 {
 	job->loop.protected = true;
@@ -77,7 +75,8 @@ static void undo_steps(struct job *job, const struct job_plan *plan, size_t coun
 static int run_steps(struct job *job, const struct job_plan *plan, struct error *err)
 {
 	for (size_t i = 0; i < plan->step_count; i++) {
-		int r = run_step(job, &plan->steps[i], err);
+		bool begin = !job->loop.cancelled;
+		int r = begin ? run_step(job, &plan->steps[i], err) : job_cancelled(err);
 
 		if (r >= 0)
 			continue;
@@ -87,7 +86,7 @@ static int run_steps(struct job *job, const struct job_plan *plan, struct error 
 		say_error(job, err);
 		job->cancelled = r == -ECANCELED;
 		job->err = err;
-		undo_steps(job, plan, i);
+		undo_steps(job, plan, begin ? i + 1 : i);
 		return r;
 	}
 	return 0;

@@ -2,7 +2,7 @@
 
 /*
  * The job engine: a kind of job is a table of steps, done in order, each written to hostkitd's journal
- * before and after; when one fails, or the job is cancelled, what was done is undone in reverse.
+ * before and after; when one fails, or the job is cancelled, it and those before it are undone in reverse.
  */
 
 #include <sys/types.h>
@@ -33,7 +33,10 @@ struct job_step {
 	const char *name; /* in the journal */
 	uint32_t number;  /* for steps that share functions */
 	int (*run)(struct job *job, const struct job_step *step, struct error *err);
-	/* NULL: nothing to undo. Cannot be cancelled; what fails in it is said and passed over. */
+	/*
+	 * NULL: nothing to undo. Also of a step that failed, however far it got. Cannot be cancelled; what fails in
+	 * it is said and passed over.
+	 */
 	int (*undo)(struct job *job, const struct job_step *step, struct error *err);
 };
 

@@ -38,11 +38,14 @@ struct script {
 	const char *app_says;     /* goes to its error log when it is started */
 	enum request refused;     /* this request ... */
 	const char *refused_code; /* ... is refused with this code; NULL: none is */
+	bool refused_once;        /* the first such request only */
+	uint32_t refused_step;    /* PROVISION_STEP: only doing this one */
 	enum request hangup; /* at the first such request the connection is closed, */
 	bool hangs_up;
 	enum request term; /* at the first such request the job gets SIGTERM, */
 	bool terms;
 	bool no_changes; /* PROVISION_STEP: nothing to do */
+	bool complete;   /* PROVISION_STEP: the last one has nothing to do */
 	uint32_t port;
 	uid_t project_uid; /* 0: ours, and so the app's */
 };
@@ -53,7 +56,7 @@ struct straw {
 	int journal_fd; /* what was asked, one a line */
 	int app_log_fd;
 	unsigned int restarts;
-	unsigned int hangups, terms;
+	unsigned int hangups, terms, refusals;
 	int viewers_fd, build_fd, status_fd;
 };
 
@@ -198,7 +201,9 @@ static int answer_to(struct straw *straw, uint32_t op, struct wire *args,
 		b = wire_u32(args);
 		if (b != STEP_ACTION_CHECK)
 			note(straw, "%s %u\n", b == STEP_ACTION_DO ? "do" : "undo", a);
-		wire_put_bool(answer, !straw->script->no_changes);
+		wire_put_bool(answer,
+			      !straw->script->no_changes && !(straw->script->complete &&
+							      a == PROVISION_STEP_ROW));
 		wire_put_string(answer, "");
 		return -1;
 	case REQUEST_JOB_END:
@@ -237,13 +242,26 @@ static void finish_build(struct straw *straw, uint32_t op)
 		report_status(straw, straw->script->build_status);
 }
 
+/* args are those of a copy */
+static bool is_refused(struct straw *straw, uint32_t op, struct wire args)
+{
+	const struct script *s = straw->script;
+
+	if (!s->refused_code || op != s->refused)
+		return false;
+	if (op == REQUEST_PROVISION_STEP &&
+	    (wire_u32(&args) != s->refused_step || wire_u32(&args) != STEP_ACTION_DO))
+		return false;
+	return straw->refusals++ == 0 || !s->refused_once;
+}
+
 static void answer_one(struct straw *straw, struct packet *request)
 {
 	const struct script *s = straw->script;
 	struct wire args = wire_reader(request->data, request->size);
 	uint32_t op = wire_u32(&args), serial = wire_u32(&args);
 	_cleanup_strbuf_ struct strbuf answer = { 0 };
-	bool refused = s->refused_code && op == s->refused;
+	bool refused = is_refused(straw, op, args);
 	int fd = -1;
 
 	if (s->terms && op == s->term && straw->terms++ == 0)
@@ -584,7 +602,7 @@ static void any_report(_unused_ struct job *job)
 {
 }
 
-/* In reverse, without the one that failed, and one undoing that fails does not stop the others. */
+/* In reverse, with the one that failed, and one undoing that fails does not stop the others. */
 static void test_order_of_undoing(_unused_ void **state)
 {
 	static const struct job_step steps[] = {
@@ -605,7 +623,8 @@ static void test_order_of_undoing(_unused_ void **state)
 	assert_int_equal(o.status, 1);
 	assert_string_equal(steps_seen,
 			    "run first\nrun second\nrun simple\nrun third\n"
-			    "run fourth\nundo third\nundo second\nundo first\n");
+			    "run fourth\nundo fourth\nundo third\nundo second\n"
+			    "undo first\n");
 	assert_has(o.journal, "end 1 DISK_FULL\n");
 	assert_has(o.output, " !     no room\n !     internal error\n");
 	free(steps_seen);
@@ -624,6 +643,33 @@ static void test_ref_refused(_unused_ void **state)
 			    " good\nrefused REF_UPDATE\nswitch '" OLD "'\nmark " NEW
 			    " failed\nend 1 REF_CHANGED\n");
 	assert_has(o.output, " !     it was refused\n");
+}
+
+/* `app` may have moved although the answer was an error. */
+static void test_switch_fails(_unused_ void **state)
+{
+	static const struct script script = { .runtime = RUNTIME_STATIC,
+					      .live = OLD,
+					      .refused = REQUEST_RELEASE_SWITCH,
+					      .refused_code = "DISK_FULL",
+					      .refused_once = true };
+	_cleanup_outcome_ struct outcome o = run(&script, &deploy_plan);
+
+	assert_int_equal(o.status, 1);
+	assert_requests(&o, "create\nbuild " NEW "\nrefused RELEASE_SWITCH\n"
+			    "switch '" OLD "'\nmark " NEW " failed\nend 1 DISK_FULL\n");
+}
+
+static void test_no_release(_unused_ void **state)
+{
+	static const struct script script = { .runtime = RUNTIME_STATIC,
+					      .live = OLD,
+					      .refused = REQUEST_RELEASE_CREATE,
+					      .refused_code = "DISK_FULL" };
+	_cleanup_outcome_ struct outcome o = run(&script, &deploy_plan);
+
+	assert_int_equal(o.status, 1);
+	assert_requests(&o, "refused RELEASE_CREATE\nend 1 DISK_FULL\n");
 }
 
 static void test_cancelled_build(_unused_ void **state)
@@ -721,6 +767,34 @@ static void test_provision_again(_unused_ void **state)
 	assert_has(o.output, "=====> shop exists already: http://shop.test\n");
 }
 
+static void test_provision_fails(_unused_ void **state)
+{
+	static const struct script script = { .kind = JOB_KIND_PROVISION,
+					      .refused = REQUEST_PROVISION_STEP,
+					      .refused_step = PROVISION_STEP_PORT,
+					      .refused_code = "NO_PORT" };
+	_cleanup_outcome_ struct outcome o = run(&script, &provision_plan);
+
+	assert_int_equal(o.status, 1);
+	assert_requests(&o, "do 0\ndo 1\nrefused PROVISION_STEP\nundo 2\nundo 1\nundo 0\n"
+			    "end 1 NO_PORT\n");
+}
+
+/* What was complete and is repaired is somebody's: a repair that fails takes nothing away. */
+static void test_repair_fails(_unused_ void **state)
+{
+	static const struct script script = { .kind = JOB_KIND_PROVISION,
+					      .complete = true,
+					      .refused = REQUEST_PROVISION_STEP,
+					      .refused_step = PROVISION_STEP_SITE,
+					      .refused_code = "SITE_REFUSED" };
+	_cleanup_outcome_ struct outcome o = run(&script, &provision_plan);
+
+	assert_int_equal(o.status, 1);
+	assert_requests(&o, "do 0\ndo 1\ndo 2\ndo 3\ndo 4\ndo 5\nrefused PROVISION_STEP\n"
+			    "end 1 SITE_REFUSED\n");
+}
+
 static void test_provision_cancelled(_unused_ void **state)
 {
 	static const struct script script = { .kind = JOB_KIND_PROVISION,
@@ -756,12 +830,16 @@ int main(void)
 		cmocka_unit_test(test_port_is_taken),
 		cmocka_unit_test(test_order_of_undoing),
 		cmocka_unit_test(test_ref_refused),
+		cmocka_unit_test(test_switch_fails),
+		cmocka_unit_test(test_no_release),
 		cmocka_unit_test(test_cancelled_build),
 		cmocka_unit_test(test_hostkitd_restarts),
 		cmocka_unit_test(test_output_limit),
 		cmocka_unit_test(test_rollback),
 		cmocka_unit_test(test_provision),
 		cmocka_unit_test(test_provision_again),
+		cmocka_unit_test(test_provision_fails),
+		cmocka_unit_test(test_repair_fails),
 		cmocka_unit_test(test_provision_cancelled),
 		cmocka_unit_test(test_delete),
 	};
