@@ -240,5 +240,11 @@ void job_lost(struct daemon *daemon, int64_t id);
 void job_settled(struct daemon *daemon, int64_t id, bool again);
 void job_free_all(struct daemon *daemon);
 
-/* Is a job between accepting its JOB_END and the end of its unit? Only RELEASE_PRUNE is left to it then. */
+/* Is a job between accepting its JOB_END and the end of its unit? Little is left to it then. */
 bool job_is_over(struct daemon *daemon, int64_t id);
+/*
+ * A job that connects again after a restart of hostkitd, and whose row says that it has ended: its JOB_END was
+ * carried out, the answer lost. Its unit runs. Take it up as one that is over.
+ */
+int job_take_up_over(struct daemon *daemon, const struct job *job, struct error *err)
+	_must_check_;

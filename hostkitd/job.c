@@ -509,6 +509,21 @@ void job_supersede(struct daemon *daemon, const char *project, int64_t by)
 
 /* -- at the start -- */
 
+int job_take_up_over(struct daemon *daemon, const struct job *job, struct error *err)
+{
+	_cleanup_free_ char *unit = job_unit(job->record.id);
+	struct job_run *run = job_run_new(daemon, job);
+	int r;
+
+	if (!run || !unit)
+		return error_internal(err, -ENOMEM, "job");
+	run->running = run->over = true;
+	r = systemd_watch(daemon->systemd, unit, on_unit_end, run, err);
+	if (r <= 0)
+		job_run_free(run);
+	return r < 0 ? r : 0;
+}
+
 struct resume {
 	struct daemon *daemon;
 	int64_t lost[64];

@@ -128,6 +128,7 @@ static int find_building(const struct release_record *record, void *userdata)
 
 	if (record->job != building->task->job || record->state != RELEASE_STATE_BUILDING)
 		return 0;
+	free(building->name);
 	building->name = strdup(record->name);
 	return building->name ? 0 : -ENOMEM;
 }

@@ -79,6 +79,13 @@ void request_finish(struct exchange *req, int result, struct error *err)
 	request_free(req);
 }
 
+/* What a job may still ask when its end was accepted: tidying up, and what it repeats when it connects again. */
+static bool is_for_job_over(uint32_t op)
+{
+	return op == REQUEST_RELEASE_PRUNE || op == REQUEST_JOB_VIEWERS ||
+	       op == REQUEST_JOB_END;
+}
+
 int request_dispatch(struct daemon *daemon, struct connection *conn,
 		     struct packet *packet, struct error *err)
 {
@@ -97,8 +104,8 @@ int request_dispatch(struct daemon *daemon, struct connection *conn,
 	    (connection_job(conn) == 0) != (op == REQUEST_JOB_HELLO))
 		r = error_internal(err, -EPROTO, "request %s not permitted now",
 				   request_name(op));
-	if (r >= 0 && connection_phase(conn) == PHASE_JOB &&
-	    op != REQUEST_RELEASE_PRUNE && job_is_over(daemon, connection_job(conn)))
+	if (r >= 0 && connection_phase(conn) == PHASE_JOB && !is_for_job_over(op) &&
+	    job_is_over(daemon, connection_job(conn)))
 		r = error_internal(err, -EPROTO, "request %s of a job that is over",
 				   request_name(op));
 	if (r < 0) {

@@ -19,12 +19,14 @@
 /* Who waits for the status of a build. */
 struct build_wait {
 	struct exchange *req; /* until it runs, if it was asked for by BUILD_START */
+	char *unit;           /* the same */
 	int status_fd;
 };
 
 static void build_wait_free(struct build_wait *wait)
 {
 	fd_close(wait->status_fd);
+	free(wait->unit);
 	free(wait);
 }
 
@@ -41,23 +43,29 @@ static void on_build_started(void *userdata, int result, struct error *err)
 	struct build_wait *wait = userdata;
 	struct exchange *req = TAKE_PTR(wait->req);
 
+	/* a job that lost hostkitd before the answer came asks again: its build runs, into the same pipe */
+	if (result < 0 &&
+	    systemd_watch(req->daemon->systemd, wait->unit, on_build_end, wait, NULL) > 0)
+		result = 0;
 	if (result < 0)
 		build_wait_free(wait); /* else on_build_end() does */
 	request_finish(req, result, err);
 }
 
-static int build_wait_new(struct exchange *req, struct build_wait **ret_wait,
-			  struct error *err)
+static int build_wait_new(struct exchange *req, const char *unit,
+			  struct build_wait **ret_wait, struct error *err)
 {
 	struct build_wait *wait = calloc(1, sizeof(*wait));
+	char *copy = strdup(unit);
 	int pair[2];
-	int r = wait ? packet_pair(pair) : -ENOMEM;
+	int r = wait && copy ? packet_pair(pair) : -ENOMEM;
 
 	if (r < 0) {
 		free(wait);
+		free(copy);
 		return error_internal(err, r, "build");
 	}
-	*wait = (struct build_wait){ .req = req, .status_fd = pair[1] };
+	*wait = (struct build_wait){ .req = req, .unit = copy, .status_fd = pair[1] };
 	request_add_fd(req, pair[0]);
 	*ret_wait = wait;
 	return 0;
@@ -260,7 +268,7 @@ static int build_start(struct exchange *req, const struct job *job,
 		sd_bus_message_unref(m);
 		return error_internal(err, r, "start %s", unit);
 	}
-	r = build_wait_new(req, &wait, err);
+	r = build_wait_new(req, unit, &wait, err);
 	if (r < 0) {
 		sd_bus_message_unref(m);
 		return r;
@@ -309,7 +317,7 @@ int handle_BUILD_ATTACH(struct exchange *req, struct error *err)
 
 	if (!unit)
 		return error_internal(err, -ENOMEM, "build");
-	r = build_wait_new(req, &wait, err);
+	r = build_wait_new(req, unit, &wait, err);
 	if (r < 0)
 		return r;
 	r = systemd_watch(req->daemon->systemd, unit, on_build_end, wait, err);

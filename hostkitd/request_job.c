@@ -12,6 +12,21 @@
 #include "hostkitd/open.h"
 #include "hostkitd/provision.h"
 
+/* A job whose row says that it has ended, and whose unit does not know yet. */
+static int hello_over(struct exchange *req, struct error *err)
+{
+	_cleanup_(job_done) struct job job = { 0 };
+	int r = state_job_get(req->daemon->state, req->args.job, &job, err);
+
+	if (r < 0)
+		return r;
+	if (r == 0 || job.record.state == JOB_STATE_WAITING ||
+	    job.record.state == JOB_STATE_RUNNING)
+		return error_user(err, -ENOENT, "JOB_NOT_FOUND", "job %lld does not run",
+				  (long long)req->args.job);
+	return job_take_up_over(req->daemon, &job, err);
+}
+
 int handle_JOB_HELLO(struct exchange *req, struct error *err)
 {
 	_cleanup_free_ char *unit = NULL, *wanted = job_unit(req->args.job);
@@ -23,9 +38,9 @@ int handle_JOB_HELLO(struct exchange *req, struct error *err)
 		return error_user(err, -EACCES, "ACCESS_DENIED",
 				  "a process of %s is not job %lld", unit,
 				  (long long)req->args.job);
-	if (!job_find(req->daemon, req->args.job))
-		return error_user(err, -ENOENT, "JOB_NOT_FOUND", "job %lld does not run",
-				  (long long)req->args.job);
+	r = job_find(req->daemon, req->args.job) ? 0 : hello_over(req, err);
+	if (r < 0)
+		return r;
 	connection_set_job(req->conn, req->args.job);
 	return REQUEST_ANSWERED;
 }

@@ -26,6 +26,10 @@ int handle_RELEASE_CREATE(struct exchange *req, struct error *err)
 	if (job.record.kind != JOB_KIND_DEPLOY)
 		return error_internal(err, -EPERM, "job %lld is no deployment",
 				      (long long)job.record.id);
+	if (*job.record.release) { /* the answer was lost with the hostkitd before */
+		wire_put_string(&req->results, job.record.release);
+		return REQUEST_ANSWERED;
+	}
 	r = state_release_newest(state, project->name, &newest, err);
 	if (r < 0)
 		return r;
@@ -44,10 +48,14 @@ int handle_RELEASE_CREATE(struct exchange *req, struct error *err)
 	};
 	r = state_release_add(state, project->name, &record, err);
 	if (r >= 0)
-		r = state_job_set_release(state, job.record.id, name, err);
-	if (r >= 0)
 		wire_put_string(&req->results, name);
 	return r;
+}
+
+static bool is_removed(const struct release_record *release)
+{
+	return release->state == RELEASE_STATE_GONE ||
+	       release->state == RELEASE_STATE_REMOVING;
 }
 
 /* The project of the job, and the release of it that the request names. */
@@ -120,7 +128,7 @@ int handle_RELEASE_SWITCH(struct exchange *req, struct error *err)
 		r = request_release(req, &job, &project, &release, err);
 	if (r < 0)
 		return r;
-	if (*req->args.release && release.state == RELEASE_STATE_GONE)
+	if (*req->args.release && is_removed(&release))
 		return error_user(err, -ENOENT, "RELEASE_NOT_FOUND",
 				  "release %s was removed", release.name);
 	task = release_task(req, steps, &project, job.record.id, req->args.release);
@@ -139,7 +147,7 @@ int handle_RELEASE_MARK(struct exchange *req, struct error *err)
 
 	if (r < 0)
 		return r;
-	if (release.state == RELEASE_STATE_GONE)
+	if (is_removed(&release))
 		return error_internal(err, -EPERM, "release %s is gone", release.name);
 	return state_release_set_state(req->daemon->state, project->name, release.name,
 				       req->args.value, err);
@@ -249,6 +257,22 @@ static int prune_list(struct daemon *daemon, const char *project, char ***ret_li
 	return 0;
 }
 
+static int prune_mark(struct task *task, uint32_t state, struct error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && task->list[i]; i++)
+		r = state_release_set_state(task->daemon->state, task->project->name,
+					    task->list[i], state, err);
+	return r;
+}
+
+/* Written down before: the project is free meanwhile, and a rollback must not choose what is half removed. */
+static int prune_begin(struct task *task, struct error *err)
+{
+	return prune_mark(task, RELEASE_STATE_REMOVING, err);
+}
+
 static int prune_run(struct task *task, struct error *err)
 {
 	_cleanup_free_ const char **argv = NULL;
@@ -271,15 +295,12 @@ static int prune_record(struct task *task, struct error *err)
 {
 	int r = task_child_good(task, "hostkit-home prune", err);
 
-	for (size_t i = 0; r >= 0 && task->list[i]; i++)
-		r = state_release_set_state(task->daemon->state, task->project->name,
-					    task->list[i], RELEASE_STATE_GONE, err);
-	return r;
+	return r < 0 ? r : prune_mark(task, RELEASE_STATE_GONE, err);
 }
 
 int handle_RELEASE_PRUNE(struct exchange *req, struct error *err)
 {
-	static const task_step steps[] = { prune_run, prune_record, NULL };
+	static const task_step steps[] = { prune_begin, prune_run, prune_record, NULL };
 	_cleanup_(project_freep) struct project *project = NULL;
 	_cleanup_(job_done) struct job job = { 0 };
 	char **list = NULL;

@@ -118,7 +118,10 @@ int state_key_used(struct state *state, int64_t id, struct error *err) _must_che
 
 /* -- releases -- */
 
-/* Add one whose name is new in the project; get one by name: 1 found, 0 not. */
+/*
+ * Add one whose name is new in the project, and note it in its job (both or neither); get one by name: 1 found,
+ * 0 not.
+ */
 int state_release_add(struct state *state, const char *project,
 		      const struct release_record *record, struct error *err)
 	_must_check_;

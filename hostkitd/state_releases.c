@@ -28,8 +28,8 @@ static int release_read(sqlite3_stmt *s, struct release_record *ret)
 	return -ENOMEM;
 }
 
-int state_release_add(struct state *state, const char *project,
-		      const struct release_record *record, struct error *err)
+static int release_insert(struct state *state, const char *project,
+			  const struct release_record *record, struct error *err)
 {
 	int r = statement_run(state, err,
 			      "INSERT INTO releases (project, name, state, commit_id,"
@@ -40,6 +40,23 @@ int state_release_add(struct state *state, const char *project,
 			      record->created_sec, record->job);
 
 	return r == -EEXIST ? error_internal(err, r, "release %s", record->name) : r;
+}
+
+int state_release_add(struct state *state, const char *project,
+		      const struct release_record *record, struct error *err)
+{
+	int r = state_begin(state, err);
+
+	if (r < 0)
+		return r;
+	r = release_insert(state, project, record, err);
+	if (r >= 0)
+		r = state_job_set_release(state, record->job, record->name, err);
+	if (r >= 0)
+		r = state_commit(state, err);
+	if (r < 0)
+		state_rollback(state);
+	return r;
 }
 
 int state_release_get(struct state *state, const char *project, const char *name,

@@ -77,6 +77,7 @@ const char *release_state_name(uint32_t state)
 		[RELEASE_STATE_GOOD] = "good",
 		[RELEASE_STATE_FAILED] = "failed",
 		[RELEASE_STATE_GONE] = "gone",
+		[RELEASE_STATE_REMOVING] = "removing",
 	};
 
 	return name_of(names, _RELEASE_STATE_N, state);

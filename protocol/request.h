@@ -199,9 +199,10 @@ enum step_state {
 
 enum release_state {
 	RELEASE_STATE_BUILDING,
-	RELEASE_STATE_GOOD,   /* has been live and healthy */
-	RELEASE_STATE_FAILED, /* kept once, for a look at what went wrong */
-	RELEASE_STATE_GONE,   /* its directory was removed */
+	RELEASE_STATE_GOOD,     /* has been live and healthy */
+	RELEASE_STATE_FAILED,   /* kept once, for a look at what went wrong */
+	RELEASE_STATE_GONE,     /* its directory was removed */
+	RELEASE_STATE_REMOVING, /* ... or is about to be; nobody goes back to it */
 	_RELEASE_STATE_N,
 };
 

@@ -60,6 +60,7 @@ static void test_choose(void **state)
 		{ "failures do not count", 2, "FFFLG", "k--kk" },
 		{ "building stays", 2, "BLGG", "kkk-" },
 		{ "gone does not go again", 2, "LGxGx", "kkk-k" },
+		{ "half removed goes and does not count", 2, "LrGGr", "k-k--" },
 		{ "live one failed", 2, "lFGGG", "kkkk-" },
 		{ "nothing live", 2, "GGG", "kk-" },
 	};
@@ -77,6 +78,7 @@ static void test_choose(void **state)
 			records[j].state = c == 'F' || c == 'l' ? RELEASE_STATE_FAILED
 					   : c == 'B'           ? RELEASE_STATE_BUILDING
 					   : c == 'x'           ? RELEASE_STATE_GONE
+					   : c == 'r'           ? RELEASE_STATE_REMOVING
 								: RELEASE_STATE_GOOD;
 		}
 		removed = release_choose(records, count, cases[i].keep, remove);
