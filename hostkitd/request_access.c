@@ -23,6 +23,7 @@ int handle_AUTH_PROBE(struct exchange *req, struct error *err)
 
 int handle_AUTH_KEY(struct exchange *req, struct error *err)
 {
+	_cleanup_error_ struct error used_err = ERROR_INIT;
 	_cleanup_(key_done) struct key key = { 0 };
 	struct state *state = req->daemon->state;
 	int r = state_key_by_blob(state, req->args.key, req->args.key_size, &key, err);
@@ -43,9 +44,10 @@ int handle_AUTH_KEY(struct exchange *req, struct error *err)
 	r = connection_authenticate(req->conn, &principal);
 	if (r < 0)
 		return error_internal(err, r, "authenticate");
-	r = state_key_used(state, key.id, err);
-	if (r < 0)
-		return r;
+	/* on a full disk somebody must still be able to log in and mend it */
+	if (state_key_used(state, key.id, &used_err) < 0)
+		log_error(LOG_WARNING, &used_err, "last use of key %s, ignoring",
+			  key.record.name);
 	wire_put_string(&req->results, key.record.name);
 	return REQUEST_ANSWERED;
 }
