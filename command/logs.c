@@ -5,6 +5,7 @@
 
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "command/internal.h"
 #include "command/tail.h"
@@ -20,6 +21,8 @@
 /* Without inotify(7); with it, a look now and then for what it does not tell. */
 #define POLL_MSEC 200
 #define IDLE_MSEC 2000
+/* How often hostkitd is asked whether the job that is followed is over. */
+#define JOB_ASK_MSEC 500
 /* How far back a job is looked for. */
 #define JOBS_SEARCHED 1000
 
@@ -280,8 +283,9 @@ static void start_inotify(struct logs *logs)
 static int wait_for_more(struct logs *logs)
 {
 	bool told = logs->inotify_fd >= 0;
+	int idle_msec = logs->job > 0 ? JOB_ASK_MSEC : IDLE_MSEC;
 	int r = command_wait(logs->command, told ? logs->inotify_fd : -1,
-			     told ? IDLE_MSEC : POLL_MSEC);
+			     told ? idle_msec : POLL_MSEC);
 
 	if (r > 0)
 		/* what it says does not matter: the files are looked at in any case */
@@ -311,28 +315,54 @@ static int look(struct logs *logs)
 	return shown > 0;
 }
 
+static int64_t now_msec(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Is the job that is followed over? Asked now and then only: a build may write a line a millisecond. */
+static int ask_over(struct logs *logs, int64_t *asked_msec, struct error *err)
+{
+	int64_t now = now_msec();
+
+	if (logs->job == 0 || now - *asked_msec < JOB_ASK_MSEC)
+		return 0;
+	*asked_msec = now;
+	return job_is_over(logs, err);
+}
+
+static int flush_all(struct logs *logs)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < logs->count; i++)
+		r = flush(logs, &logs->sources[i]);
+	return r;
+}
+
 static int follow(struct logs *logs, struct error *err)
 {
+	int64_t asked_msec = INT64_MIN / 2;
+	bool over = false;
+	int r;
+
 	start_inotify(logs);
 	for (;;) {
-		bool over = false;
-		int r = 0;
-
-		/* asked before the last look, so that nothing written before the end is missed */
-		if (logs->job > 0) {
-			r = job_is_over(logs, err);
-			over = r > 0;
-		}
-		if (r >= 0)
-			r = look(logs);
-		if (r == 0) {
-			for (size_t i = 0; r >= 0 && i < logs->count; i++)
-				r = flush(logs, &logs->sources[i]);
-			if (r >= 0 && over)
-				return 0;
-			if (r >= 0)
-				r = wait_for_more(logs);
-		}
+		r = look(logs);
+		if (r > 0)
+			continue;
+		if (r == 0)
+			r = flush_all(logs);
+		if (r < 0 || over)
+			return r;
+		r = ask_over(logs, &asked_msec, err);
+		/* what was written before the end came is looked at once more */
+		over = r > 0;
+		if (r == 0)
+			r = wait_for_more(logs);
 		if (r < 0)
 			return r;
 	}
