@@ -497,8 +497,8 @@ static int accept_push(struct receive *receive, struct client *client,
 	if (r == 0 && !c->refused)
 		receive_sayf(receive,
 			     "-----> Accepted as job %lld\n"
-			     "       To follow it: ssh hostkit attach %lld\n",
-			     (long long)job, (long long)job);
+			     "       To follow it: ssh hostkit logs %s --build %lld -f\n",
+			     (long long)job, receive->options->project, (long long)job);
 	return r;
 }
 

@@ -144,7 +144,7 @@ check "-o no-cache" options
 detached() {
 	fresh ok && push -o detach main
 	equal 0 "$status" && contains "$(cat log)" ' 1 whole' && contains "$output" 'job 17' &&
-		contains "$output" 'attach 17' && lacks "$output" Building && refs_are "refs/heads/main "
+		contains "$output" 'logs [a-z]+ --build 17 -f' && lacks "$output" Building && refs_are "refs/heads/main "
 }
 check "-o detach moves the branch at once and says how to follow" detached
 
