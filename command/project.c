@@ -255,36 +255,6 @@ int command_start_job(struct command *command, enum request op, const struct str
 	return command_watch_job(command, answer.packet.fds[0], job, err);
 }
 
-/*
- * Is there such a project of this runtime? Then it is the answer, so that provisioning can be repeated.
- * Returns 1 or 0; a project of another runtime is for hostkitd to refuse.
- */
-static int is_provisioned(struct command *command, const char *project, uint32_t runtime,
-			  struct error *err)
-{
-	_cleanup_json_ json_t *rows = NULL;
-	json_t *row;
-	size_t i;
-	int r = command_rows(command, REQUEST_PROJECT_LIST, NULL, project_row, &rows,
-			     err);
-
-	if (r < 0)
-		return r;
-	json_array_foreach(rows, i, row)
-	{
-		const char *name = json_string_value(json_object_get(row, "name"));
-		const char *kind = json_string_value(json_object_get(row, "runtime"));
-
-		if (!name || !kind || !str_equal(name, project) ||
-		    !str_equal(kind, runtime_name(runtime)))
-			continue;
-		command_say(command, "%s exists already, nothing was changed", project);
-		r = command_answer(command, json_incref(row), err);
-		return r < 0 ? r : 1;
-	}
-	return 0;
-}
-
 int verb_provision(struct command *command, struct error *err)
 {
 	_cleanup_strbuf_ struct strbuf args = { 0 };
@@ -294,10 +264,8 @@ int verb_provision(struct command *command, struct error *err)
 
 	if (r >= 0)
 		r = chosen_runtime(command, &runtime, err);
-	if (r >= 0)
-		r = is_provisioned(command, project, runtime, err);
-	if (r != 0)
-		return r < 0 ? r : 0;
+	if (r < 0)
+		return r;
 
 	explain_ignored(command);
 	r = command_write(command, strbuf_get(&command->out), command->out.size);

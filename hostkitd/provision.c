@@ -8,6 +8,7 @@
 
 #include "hostkitd/provision.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -46,9 +47,25 @@ static int run_tool(struct task *task, const char *path, const char *const *argv
 	return task_child(task, &plan, err);
 }
 
+static bool is_empty(int dir_fd)
+{
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+	bool empty = dir != NULL;
+
+	if (!dir)
+		fd_close(fd);
+	while (empty && (entry = readdir(dir)))
+		empty = str_equal(entry->d_name, ".") || str_equal(entry->d_name, "..");
+	if (dir)
+		(void)closedir(dir); /* only read from */
+	return empty;
+}
+
 /*
  * Make a directory that belongs to a project in one that root alone can write to. Returns its descriptor; what
- * stands there under that name must be an empty directory of root's or the project's already.
+ * stands there under that name must be the project's already, or root's and empty (made before a crash).
  */
 static int make_owned_directory(int parent_fd, const char *name, uid_t uid, gid_t gid,
 				mode_t mode, struct error *err)
@@ -62,9 +79,13 @@ static int make_owned_directory(int parent_fd, const char *name, uid_t uid, gid_
 	fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_internal(err, -errno, "open directory %s", name);
-	if (st.st_uid != uid && st.st_uid != 0)
-		return error_internal(err, -EEXIST, "%s belongs to uid %u", name,
-				      st.st_uid);
+	if (st.st_uid != uid && (st.st_uid != 0 || !is_empty(fd))) {
+		error_user(err, -EEXIST, "PROJECT_EXISTS",
+			   "there is a directory '%s' already that is not the project's",
+			   name);
+		error_suggest(err, "move it away, or choose another name");
+		return -EEXIST;
+	}
 	if (fchown(fd, uid, gid) < 0 || fchmod(fd, mode) < 0)
 		return error_internal(err, -errno, "owner of %s", name);
 	return TAKE_FD(fd);
@@ -238,24 +259,57 @@ static int row_delete(struct task *task, struct error *err)
 
 /* -- layout and repository -- */
 
+static int user_exists(struct task *task)
+{
+	struct account account;
+
+	return account_find(task->project->name, &account, NULL);
+}
+
+/* Of the home only its own program can tell. Without one, everything is to be done. */
+static int check_home(struct task *task, const char *const *argv, struct error *err)
+{
+	_cleanup_free_ char *home = home_path(task->project->name);
+	struct stat st;
+
+	if (!home)
+		return error_internal(err, -ENOMEM, "home");
+	task->changed = true;
+	task->status = 1;
+	return user_exists(task) > 0 && lstat(home, &st) == 0
+		       ? home_run(task, argv, -1, err)
+		       : TASK_NEXT;
+}
+
+static int home_checked(struct task *task, struct error *err)
+{
+	(void)err;
+	task->changed = task->status != 0; /* whatever is wrong, doing it finds out */
+	return TASK_NEXT;
+}
+
+static const char *python_option(const struct task *task)
+{
+	return task->project->runtime == RUNTIME_PYTHON ? "--python" : NULL;
+}
+
 static int layout_check(struct task *task, struct error *err)
 {
+	const char *const argv[] = { "hostkit-home", "layout-check", python_option(task),
+				     NULL };
 	_cleanup_free_ char *path = repository_path(task->project->name), *head = NULL;
 	struct stat st;
 
 	head = path ? str_format("%s/HEAD", path) : NULL;
 	if (!head)
 		return error_internal(err, -ENOMEM, "repository");
-	/* of the home only its program can tell, and its work is idempotent */
-	task->changed = lstat(head, &st) < 0;
-	return TASK_NEXT;
+	task->status = 1;
+	return lstat(head, &st) < 0 ? TASK_NEXT : check_home(task, argv, err);
 }
 
 static int layout_home(struct task *task, struct error *err)
 {
-	const char *const argv[] = { "hostkit-home", "layout",
-				     task->project->runtime == RUNTIME_PYTHON ? "--python"
-									      : NULL,
+	const char *const argv[] = { "hostkit-home", "layout", python_option(task),
 				     NULL };
 
 	return home_run(task, argv, -1, err);
@@ -290,14 +344,6 @@ static int layout_repository(struct task *task, struct error *err)
 static int layout_made(struct task *task, struct error *err)
 {
 	return task_child_good(task, "hostkit-receive --init", err);
-}
-
-/* Is there anything left whose removal needs the project's user? */
-static int user_exists(struct task *task)
-{
-	struct account account;
-
-	return account_find(task->project->name, &account, NULL);
 }
 
 static int layout_remove_home(struct task *task, struct error *err)
@@ -405,9 +451,9 @@ static int env_text(const struct project *p, struct strbuf *text)
 
 static int env_check(struct task *task, struct error *err)
 {
-	(void)err;
-	task->changed = true; /* only its own program may look into the home */
-	return TASK_NEXT;
+	const char *const argv[] = { "hostkit-home", "env-check", NULL };
+
+	return check_home(task, argv, err);
 }
 
 static int env_create(struct task *task, struct error *err)
@@ -645,12 +691,12 @@ static const task_step *const steps[_PROVISION_STEP_N][_STEP_ACTION_N] = {
 	[PROVISION_STEP_ACCOUNT] = { STEPS(account_check),
 				     STEPS(account_create, account_home, account_joined),
 				     STEPS(UNDO_ACCOUNT) },
-	[PROVISION_STEP_LAYOUT] = { STEPS(layout_check),
+	[PROVISION_STEP_LAYOUT] = { STEPS(layout_check, home_checked),
 				    STEPS(layout_home, layout_repository, layout_made),
 				    STEPS(UNDO_LAYOUT) },
 	[PROVISION_STEP_PORT] = { STEPS(port_check), STEPS(port_take), STEPS(UNDO_PORT) },
-	[PROVISION_STEP_ENV] = { STEPS(env_check), STEPS(env_create, env_created),
-				 STEPS(nothing) },
+	[PROVISION_STEP_ENV] = { STEPS(env_check, home_checked),
+				 STEPS(env_create, env_created), STEPS(nothing) },
 	[PROVISION_STEP_UNIT] = { STEPS(unit_check), STEPS(unit_write),
 				  STEPS(UNDO_UNIT) },
 	[PROVISION_STEP_LOGS] = { STEPS(logs_check), STEPS(logs_create),

@@ -140,6 +140,11 @@ int handle_PROVISION_STEP(struct exchange *req, struct error *err)
 	r = state_project_get(req->daemon->state, job.record.project, &project, err);
 	if (r < 0)
 		return r;
+	/* what a provision repairs is somebody's, with all that has come since */
+	if (project && project->state == PROJECT_READY && action == STEP_ACTION_UNDO &&
+	    job.record.kind != JOB_KIND_DELETE)
+		return error_internal(err, -EPERM, "project %s is complete",
+				      project->name);
 	if (!project && action == STEP_ACTION_DO)
 		return error_internal(err, -ESTALE, "project %s has no row",
 				      job.record.project);
@@ -163,56 +168,94 @@ int handle_PROVISION_STEP(struct exchange *req, struct error *err)
 
 /* -- the end -- */
 
+static int end_job(struct daemon *daemon, int64_t id, uint32_t status,
+		   const char *message, struct error *err)
+{
+	_cleanup_free_ char *shown = escape_text(message, 200);
+	uint32_t end = status == STATUS_DONE        ? JOB_STATE_SUCCEEDED
+		       : status == STATUS_CANCELLED ? JOB_STATE_CANCELLED
+						    : JOB_STATE_FAILED;
+	int r = state_job_end(daemon->state, id, end, status, message, err);
+
+	if (r < 0)
+		return r;
+	log_info("job %lld: %s%s%s", (long long)id, job_state_name(end),
+		 shown && *shown ? ": " : "", shown ? shown : "");
+	job_ended(daemon, id);
+	return 0;
+}
+
+/* How a job wants to have ended. */
+struct ending {
+	uint32_t status;
+	char *message;
+};
+
+static struct ending *ending_free(struct ending *ending)
+{
+	if (ending)
+		free(ending->message);
+	free(ending);
+	return NULL;
+}
+DEFINE_CLEANUP(struct ending *, ending_free);
+
 static void undone(struct task *task, int result, struct error *err)
 {
+	_cleanup_(ending_freep) struct ending *ending = task->userdata;
+	_cleanup_error_ struct error end_err = ERROR_INIT;
+
 	if (result < 0)
 		log_error(LOG_ERR, err, "undo what is left of project %s",
 			  task->project->name);
+	if (end_job(task->daemon, task->job, ending->status, ending->message, &end_err) <
+	    0)
+		log_error(LOG_ERR, &end_err, "end of job %lld", (long long)task->job);
 }
 
-/* A provision that failed may have left something its job could not undo. */
-static int undo_rest(struct daemon *daemon, const struct job *job, struct error *err)
+/*
+ * A provision that failed may have left something its job could not undo. The job has not ended before that is
+ * done: a crash in between finds it running, and nobody else begins with the project. Returns REQUEST_DEFERRED, 0
+ * when there is nothing to undo, or negative.
+ */
+static int undo_rest(struct exchange *req, const struct job *job, struct error *err)
 {
 	_cleanup_(project_freep) struct project *project = NULL;
-	struct task *task;
-	int r = state_project_get(daemon->state, job->record.project, &project, err);
+	_cleanup_(ending_freep) struct ending *ending = NULL;
+	_cleanup_(task_freep) struct task *task = NULL;
+	int r = state_project_get(req->daemon->state, job->record.project, &project, err);
 
 	if (r <= 0 || project->state == PROJECT_READY)
 		return r < 0 ? r : 0;
-	task = task_new(daemon, provision_undo_all());
-	if (!task)
+	task = task_new(req->daemon, provision_undo_all());
+	ending = calloc(1, sizeof(*ending));
+	if (ending)
+		*ending = (struct ending){ req->args.value, strdup(req->args.message) };
+	if (!task || !ending || !ending->message)
 		return error_internal(err, -ENOMEM, "undo");
 	task->project = TAKE_PTR(project);
 	task->job = job->record.id;
+	task->request = req;
+	task->userdata = TAKE_PTR(ending);
 	task->done = undone;
-	task_run(task);
-	return 0;
+	task_run(TAKE_PTR(task));
+	return REQUEST_DEFERRED;
 }
 
 int handle_JOB_END(struct exchange *req, struct error *err)
 {
 	_cleanup_(job_done) struct job job = { 0 };
-	_cleanup_free_ char *shown = escape_text(req->args.message, 200);
-	struct state *state = req->daemon->state;
-	uint32_t status = req->args.value;
-	uint32_t end = status == STATUS_DONE        ? JOB_STATE_SUCCEEDED
-		       : status == STATUS_CANCELLED ? JOB_STATE_CANCELLED
-						    : JOB_STATE_FAILED;
-	int r = state_job_get(state, connection_job(req->conn), &job, err);
+	int64_t id = connection_job(req->conn);
+	int r = state_job_get(req->daemon->state, id, &job, err);
 
 	if (r <= 0)
 		return r < 0 ? r : error_internal(err, -ESTALE, "job has no row");
-	r = state_job_end(state, job.record.id, end, status, req->args.message, err);
-	if (r < 0)
-		return r;
-	log_info("job %lld: %s %s %s%s%s", (long long)job.record.id,
-		 job_kind_name(job.record.kind), job.record.project, job_state_name(end),
-		 shown && *shown ? ": " : "", shown ? shown : "");
-	if (job.record.kind == JOB_KIND_PROVISION && status != STATUS_DONE) {
-		r = undo_rest(req->daemon, &job, err);
-		if (r < 0)
+	if (job_is_over(req->daemon, id))
+		return REQUEST_ANSWERED; /* said before, and the answer was lost */
+	if (job.record.kind == JOB_KIND_PROVISION && req->args.value != STATUS_DONE) {
+		r = undo_rest(req, &job, err);
+		if (r != 0)
 			return r;
 	}
-	job_ended(req->daemon, job.record.id);
-	return REQUEST_ANSWERED;
+	return end_job(req->daemon, id, req->args.value, req->args.message, err);
 }

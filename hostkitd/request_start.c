@@ -76,6 +76,13 @@ int handle_START_PROVISION(struct exchange *req, struct error *err)
 		r = refuse_existing_user(req->args.project, err);
 	if (r >= 0)
 		r = refuse_second_job(req, req->args.project, err);
+	if (r >= 0 && existing && existing->state == PROJECT_DELETING) {
+		error_user(err, -EBUSY, "PROJECT_LOCKED",
+			   "the project '%s' is half deleted", existing->name);
+		error_suggest(err, "project delete %s --confirm %s", existing->name,
+			      existing->name);
+		return -EBUSY;
+	}
 	if (r >= 0 && existing) /* the job adds what is missing */
 		return start_job(req, &job, err);
 	if (r >= 0)

@@ -178,6 +178,33 @@ static int site_write(struct task *task, struct error *err)
 	return r < 0 ? error_internal(err, r, "site of %s", task->project->name) : 0;
 }
 
+/* What nginx has accepted before is put back if it refuses the new one. */
+static int site_keep_old(struct task *task, struct error *err)
+{
+	_cleanup_free_ char *name = site_name(task->project->name);
+	_cleanup_close_ int available = open_directory(SITES_AVAILABLE);
+	size_t size;
+	int r = name ? 0 : -ENOMEM;
+
+	free(task->text);
+	task->text = NULL;
+	if (r == 0 && available >= 0)
+		r = fs_read_at(available, name, SITE_MAX, &task->text, &size);
+	return r < 0 && r != -ENOENT
+		       ? error_internal(err, r, "site of %s", task->project->name)
+		       : 0;
+}
+
+static int site_put_back(struct task *task)
+{
+	_cleanup_free_ char *name = site_name(task->project->name);
+	_cleanup_close_ int available = open_directory(SITES_AVAILABLE);
+
+	if (!name || available < 0)
+		return name ? available : -ENOMEM;
+	return fs_replace_at(available, name, 0644, task->text, strlen(task->text));
+}
+
 static int site_begin(struct task *task, struct error *err)
 {
 	struct process_plan plan = {
@@ -201,12 +228,11 @@ static int site_begin(struct task *task, struct error *err)
 	if (r < 0)
 		return r;
 	task->changed = r == 0;
-	if (r == 0) {
+	if (r == 0)
+		r = site_keep_old(task, err);
+	if (r == 0)
 		r = site_write(task, err);
-		if (r < 0)
-			return r;
-	}
-	return task_child(task, &plan, err);
+	return r < 0 ? r : task_child(task, &plan, err);
 }
 
 int site_remove(struct task *task, struct error *err)
@@ -228,8 +254,11 @@ static int site_judge(struct task *task, struct error *err)
 {
 	if (task->status == 0)
 		return TASK_NEXT;
-	if (task->changed)
-		(void)site_remove(task, NULL); /* what matters is why nginx refused */
+	/* a failure of this matters less than why nginx refused */
+	if (task->changed && task->text)
+		(void)site_put_back(task);
+	else if (task->changed)
+		(void)site_remove(task, NULL);
 	return error_internal(err, -ECHILD,
 			      "nginx does not accept the site of %s (nginx -t, see the "
 			      "journal of hostkitd)",

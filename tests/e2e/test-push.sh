@@ -16,11 +16,45 @@ check "provision makes a project" provision_node
 provision_again() {
 	local before after
 	before=$(inside cat /home/shop/.env)
-	hk provision shop --node || return 1
+	contains "$(hk provision shop --node)" 'shop exists already' || return 1
 	after=$(inside cat /home/shop/.env)
-	equal "$before" "$after"
+	equal "$before" "$after" && status_is 1 hk provision shop --static
 }
 check "provisioning again changes nothing" provision_again
+
+provision_repairs() {
+	local out
+	inside sh -c 'mv /home/shop/.env /tmp/env.shop; rm /etc/nginx/sites-enabled/hostkit-shop'
+	out=$(hk provision shop --node) || fail "$out" || return 1
+	contains "$out" '/home/shop/.env' && contains "$out" 'site of shop' && lacks "$out" 'Creating the user' &&
+		inside cmp /home/shop/.env /tmp/env.shop && inside test -e /etc/nginx/sites-enabled/hostkit-shop
+}
+check "provisioning again adds what is missing" provision_repairs
+
+# nginx refuses everything for as long as somebody else's site is broken
+repair_fails() {
+	inside sh -c 'echo "broken {" > /etc/nginx/sites-enabled/somebody; rm /etc/nginx/sites-enabled/hostkit-shop;
+		echo keep > /home/shop/shared/keep'
+	hk provision shop --node && fail "it succeeded" && return 1
+	inside rm /etc/nginx/sites-enabled/somebody
+	inside test -e /home/shop/shared/keep && inside id shop && hk provision shop --node &&
+		inside test -e /etc/nginx/sites-enabled/hostkit-shop
+}
+check "a repair that fails takes nothing away" repair_fails
+
+unhealthy_first() {
+	local out
+	hk provision frail --node > /dev/null && new_app frail hello-node || return 1
+	printf 'console.error("frail: not today");\nprocess.exit(3);\n' > "$scratch/frail/index.js"
+	commit frail "crash at start"
+	out=$(push frail) && fail "push succeeded" && return 1
+	contains "$out" 'frail: not today' && lacks "$out" 'internal error' &&
+		equal releases/bootstrap "$(live_release frail)" "app" &&
+		equal inactive "$(inside systemctl is-active hostkit-frail)" "unit" || return 1
+	git -C "$scratch/frail" checkout -q HEAD~1 -- index.js
+	commit frail "start" && push frail && page_has frail '[Hh]ello' && hk project delete frail --confirm frail
+}
+check "a first push that is unhealthy leaves the project as it was" unhealthy_first
 
 new_app shop hello-node
 first_push() {

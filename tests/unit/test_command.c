@@ -456,12 +456,6 @@ static int start_viewed(struct session *s, const char *const *words, enum reques
 	int pair[2];
 
 	start(s, words);
-	if (op == REQUEST_START_PROVISION) {
-		_cleanup_strbuf_ struct strbuf none = { 0 };
-
-		asked(s, REQUEST_PROJECT_LIST);
-		answer_list(s, 0, &none);
-	}
 	asked(s, op);
 	asked_for(s, "shop");
 	assert_int_equal(packet_pair(pair), 0);
@@ -508,26 +502,14 @@ static void test_job_succeeds(void **state _unused_)
 	assert_string_equal(s.err, "");
 }
 
-static void test_provision_again(void **state _unused_)
+static void test_provision_other_runtime(void **state _unused_)
 {
-	_cleanup_session_ struct session s, t;
-	_cleanup_strbuf_ struct strbuf records = { 0 };
+	_cleanup_session_ struct session s;
 
-	put_project(&records, "blog");
-	put_project(&records, "shop");
-	start(&s, WORDS("provision", "shop", "--node"));
-	asked(&s, REQUEST_PROJECT_LIST);
-	answer_list(&s, 2, &records);
-	assert_int_equal(finish(&s), STATUS_DONE);
-	assert_string_equal(s.out, "shop exists already, nothing was changed\n");
-
-	/* not with another runtime */
-	start(&t, WORDS("provision", "shop", "--static"));
-	asked(&t, REQUEST_PROJECT_LIST);
-	answer_list(&t, 2, &records);
-	asked(&t, REQUEST_START_PROVISION);
-	answer_error(&t, -EEXIST, "PROJECT_EXISTS", "it exists", "");
-	assert_int_equal(finish(&t), STATUS_FAILED);
+	start(&s, WORDS("provision", "shop", "--static"));
+	asked(&s, REQUEST_START_PROVISION);
+	answer_error(&s, -EEXIST, "PROJECT_EXISTS", "it exists", "");
+	assert_int_equal(finish(&s), STATUS_FAILED);
 }
 
 static void test_job_fails(void **state _unused_)
@@ -980,7 +962,7 @@ int main(void)
 		cmocka_unit_test(test_lying_list),
 		cmocka_unit_test(test_releases),
 		cmocka_unit_test(test_job_succeeds),
-		cmocka_unit_test(test_provision_again),
+		cmocka_unit_test(test_provision_other_runtime),
 		cmocka_unit_test(test_job_fails),
 		cmocka_unit_test(test_job_fails_silently),
 		cmocka_unit_test(test_job_as_json),
