@@ -1,41 +1,6 @@
 #include "base/escape.h"
 
-/*
- * Decode one UTF-8 sequence (RFC 3629): the shortest form only, no surrogates. Returns its length, 0
- * when the bytes are not UTF-8.
- */
-static size_t utf8_decode(const uint8_t *p, size_t size, uint32_t *ret_char)
-{
-	static const uint32_t lowest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t n;
-	uint32_t c;
-
-	if (p[0] < 0x80) {
-		*ret_char = p[0];
-		return 1;
-	}
-	if ((p[0] & 0xe0) == 0xc0)
-		n = 2;
-	else if ((p[0] & 0xf0) == 0xe0)
-		n = 3;
-	else if ((p[0] & 0xf8) == 0xf0)
-		n = 4;
-	else
-		return 0;
-	if (n > size)
-		return 0;
-
-	c = p[0] & (0x7fu >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (p[i] & 0x3fu);
-	}
-	if (c < lowest[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return 0;
-	*ret_char = c;
-	return n;
-}
+#include "base/utf8.h"
 
 /* Does it move the cursor, change direction, or show nothing? */
 static bool char_is_harmful(uint32_t c)
@@ -52,7 +17,7 @@ void escape_append(struct strbuf *buf, const void *data, size_t size)
 
 	while (size > 0) {
 		uint32_t c = 0;
-		size_t n = utf8_decode(p, size, &c);
+		size_t n = utf8_next(p, size, &c);
 
 		if (n == 0)
 			strbuf_format(buf, "\\x%02x", p[0]);

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include "base/escape.h"
+#include "base/utf8.h"
 
 #define TIME_SIZE sizeof("-2147483648-01-01T00:00:00Z")
 
@@ -34,19 +35,6 @@ void reply_put_json(struct reply_object *o, const char *key, json_t *value)
 		o->failed = true;
 }
 
-/* Length of the UTF-8 sequence that jansson will accept at p, 0 if there is none. */
-static size_t utf8_length(const char *p, size_t size)
-{
-	for (size_t n = 1; n <= 4 && n <= size; n++) {
-		json_t *probe = json_stringn(p, n);
-
-		json_decref(probe);
-		if (probe)
-			return n;
-	}
-	return 0;
-}
-
 json_t *reply_text(const char *s, size_t size)
 {
 	_cleanup_strbuf_ struct strbuf clean = { 0 };
@@ -56,7 +44,7 @@ json_t *reply_text(const char *s, size_t size)
 		return json;
 
 	while (size > 0) {
-		size_t n = (unsigned char)*s < 0x80 ? 1 : utf8_length(s, size);
+		size_t n = utf8_next(s, size, NULL);
 
 		if (n == 0)
 			strbuf_format(&clean, "\\x%02x", (unsigned char)*s);

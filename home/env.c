@@ -4,6 +4,8 @@
  */
 #include "home/env.h"
 
+#include "base/utf8.h"
+
 #define BLANKS " \t"
 #define NEWLINES "\n\r"
 #define COMMENTS "#;"
@@ -100,41 +102,6 @@ bool env_key_is_secret(const char *key)
 		if (strcasestr(key, words[i]))
 			return true;
 	return false;
-}
-
-/* Length of the UTF-8 sequence (RFC 3629) at p, 0 if it is none. */
-static size_t utf8_length(const uint8_t *p, size_t size)
-{
-	static const uint32_t lowest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	uint32_t c;
-	size_t n;
-
-	if (p[0] < 0x80)
-		return 1;
-	n = (p[0] & 0xe0) == 0xc0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : 4;
-	if ((n == 4 && (p[0] & 0xf8) != 0xf0) || n > size)
-		return 0;
-
-	c = p[0] & (0x7fu >> n);
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (p[i] & 0x3fu);
-	}
-	return c < lowest[n] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : n;
-}
-
-static bool utf8_is_valid(const char *s, size_t size)
-{
-	while (size > 0) {
-		size_t n = utf8_length((const uint8_t *)s, size);
-
-		if (n == 0)
-			return false;
-		s += n;
-		size -= n;
-	}
-	return true;
 }
 
 static void scan_comment(struct scanner *sc)

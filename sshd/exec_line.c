@@ -10,6 +10,7 @@
 
 #include "base/escape.h"
 #include "base/str.h"
+#include "base/utf8.h"
 #include "protocol/name.h"
 
 /* The longest part of a client's text that is repeated in a message. */
@@ -24,31 +25,6 @@ void exec_line_done(struct exec_line *exec)
 	*exec = (struct exec_line){ 0 };
 }
 
-/* Bytes of the UTF-8 sequence at s, 0 if it is none (RFC 3629: shortest form, no surrogates). */
-static size_t utf8_length(const uint8_t *s, size_t size)
-{
-	static const uint32_t smallest[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	uint32_t value;
-	size_t length;
-
-	if (s[0] < 0x80)
-		return 1;
-	length = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-	if (s[0] < 0xc2 || s[0] > 0xf4 || length > size)
-		return 0;
-
-	value = s[0] & (0xffu >> (length + 1));
-	for (size_t i = 1; i < length; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		value = (value << 6) | (s[i] & 0x3f);
-	}
-	if (value < smallest[length] || value > 0x10ffff ||
-	    (value >= 0xd800 && value <= 0xdfff))
-		return 0;
-	return length;
-}
-
 static int check_bytes(const char *line, size_t size, struct error *err)
 {
 	const uint8_t *s = (const uint8_t *)line;
@@ -58,7 +34,7 @@ static int check_bytes(const char *line, size_t size, struct error *err)
 				  "the command is longer than %u bytes", EXEC_LINE_MAX);
 
 	for (size_t i = 0; i < size;) {
-		size_t n = utf8_length(s + i, size - i);
+		size_t n = utf8_next(s + i, size - i, NULL);
 
 		if (n == 0)
 			return error_user(err, -EINVAL, "EXEC_LINE_INVALID",
