@@ -17,6 +17,8 @@
 #define SESSIONS_MAX 512
 /* Of one key or one local user, so that nobody can take them all. */
 #define SESSIONS_PER_PRINCIPAL_MAX 64
+/* Reading or changing .env takes milliseconds, unless the project's user stops it. */
+#define ENVIRONMENT_USEC (60ull * 1000000)
 
 /* A program that runs: for whom, and who wants to know its status. */
 struct session {
@@ -114,7 +116,7 @@ static int ends_open(struct ends *ends, struct error *err)
 }
 
 static int session_start(struct exchange *req, const struct process_plan *plan,
-			 struct ends *ends, struct error *err)
+			 uint64_t patience_usec, struct ends *ends, struct error *err)
 {
 	const struct principal *principal = connection_principal(req->conn);
 	struct daemon *daemon = req->daemon;
@@ -127,7 +129,7 @@ static int session_start(struct exchange *req, const struct process_plan *plan,
 	session = session_new(daemon, principal);
 	if (!session)
 		return error_internal(err, -ENOMEM, "start %s", plan->path);
-	r = child_start(daemon, plan, 0, on_session_end, session, err);
+	r = child_start(daemon, plan, patience_usec, on_session_end, session, err);
 	if (r < 0) {
 		session_free(session);
 		return r;
@@ -210,7 +212,7 @@ static int start_receive(struct exchange *req, const struct project *project,
 				     NULL };
 	plan.argv = push ? push_argv : fetch_argv;
 	plan.envp = envp;
-	return session_start(req, &plan, ends, err);
+	return session_start(req, &plan, 0, ends, err);
 }
 
 int handle_OPEN_GIT(struct exchange *req, struct error *err)
@@ -255,7 +257,7 @@ static int start_verb(struct exchange *req, struct ends *ends, struct error *err
 		.gid = user->gid,
 	};
 
-	return session_start(req, &plan, ends, err);
+	return session_start(req, &plan, 0, ends, err);
 }
 
 int handle_OPEN_VERB(struct exchange *req, struct error *err)
@@ -306,7 +308,7 @@ int open_environment(struct exchange *req, const char *project, bool edit,
 	plan.argv = argv;
 	plan.envp = envp;
 	plan.fds[0] = plan.fds[1] = ends.stream[1];
-	r = session_start(req, &plan, &ends, err);
+	r = session_start(req, &plan, ENVIRONMENT_USEC, &ends, err);
 	if (r < 0)
 		return r;
 	request_add_fd(req, TAKE_FD(ends.stream[0]));
