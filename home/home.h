@@ -13,8 +13,7 @@
  *   env-create          write standard input to .env (0600) unless there is one
  *   env-read            write .env to standard output; nothing if there is none
  *   env-edit            change .env as standard input says (env.h), answer on standard output
- *   switch RELEASE      point app to that release; print the name of the one it pointed to and a
- *                       newline, an empty line if that was none
+ *   switch RELEASE      point app to that release
  *   drop RELEASE        remove a release that is not live; one that is not there is fine
  *   prune RELEASE...    the same for several, at idle priority
  *   remove              remove everything below the home, not the home itself
@@ -29,8 +28,9 @@ enum {
 	HOME_EXIT_DONE = 0,
 	HOME_EXIT_FAILED = 1,
 	HOME_EXIT_USAGE = 2,
-	HOME_EXIT_NOT_FOUND = 3, /* switch: there is no such release directory; *-check: no */
-	HOME_EXIT_LIVE = 4,      /* drop, prune: app points to it */
+	HOME_EXIT_NOT_FOUND =
+		3,          /* switch: there is no such release directory; *-check: no */
+	HOME_EXIT_LIVE = 4, /* drop, prune: app points to it */
 };
 
 /*
@@ -39,8 +39,7 @@ enum {
  */
 int home_layout(int home_fd, bool python, struct error *err) _must_check_;
 int home_layout_check(int home_fd, bool python, struct error *err) _must_check_;
-int home_switch(int home_fd, const char *release, char **ret_previous, struct error *err)
-	_must_check_;
+int home_switch(int home_fd, const char *release, struct error *err) _must_check_;
 int home_drop(int home_fd, const char *release, struct error *err) _must_check_;
 int home_remove(int home_fd, struct error *err) _must_check_;
 int home_env_check(int home_fd, struct error *err) _must_check_;

@@ -102,9 +102,9 @@ int home_layout_check(int home_fd, bool python, struct error *err)
 	return 0;
 }
 
-int home_switch(int home_fd, const char *release, char **ret_previous, struct error *err)
+int home_switch(int home_fd, const char *release, struct error *err)
 {
-	_cleanup_free_ char *previous = NULL, *target = NULL;
+	_cleanup_free_ char *live = NULL, *target = NULL;
 	_cleanup_close_ int releases_fd = -EBADF, release_fd = -EBADF;
 	int r;
 
@@ -116,7 +116,7 @@ int home_switch(int home_fd, const char *release, char **ret_previous, struct er
 	release_fd = open_directory(releases_fd, release);
 	if (release_fd < 0)
 		return error_internal(err, -ENOENT, "release %s", release);
-	r = live_release(home_fd, &previous, err);
+	r = live_release(home_fd, &live, err); /* what is no link is not replaced */
 	if (r < 0)
 		return r;
 
@@ -127,12 +127,7 @@ int home_switch(int home_fd, const char *release, char **ret_previous, struct er
 	if (syncfs(release_fd) < 0)
 		return error_internal(err, -errno, "flush release %s", release);
 	r = fs_replace_link_at(home_fd, "app", target);
-	if (r < 0)
-		return error_internal(err, r, "point app to %s", target);
-	if (!previous)
-		previous = strdup("");
-	*ret_previous = TAKE_PTR(previous);
-	return *ret_previous ? 0 : -ENOMEM;
+	return r < 0 ? error_internal(err, r, "point app to %s", target) : 0;
 }
 
 int home_drop(int home_fd, const char *release, struct error *err)

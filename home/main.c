@@ -56,12 +56,7 @@ static int run_env_edit(int home_fd, _unused_ char **words, struct error *err)
 
 static int run_switch(int home_fd, char **words, struct error *err)
 {
-	_cleanup_free_ char *previous = NULL;
-	int r = home_switch(home_fd, words[0], &previous, err);
-
-	if (r >= 0 && (printf("%s\n", previous) < 0 || fflush(stdout) != 0))
-		log_warning("cannot say which release was live before, ignoring");
-	return r;
+	return home_switch(home_fd, words[0], err);
 }
 
 /* Nobody waits for it: leave disk and processor to others. */
