@@ -1,6 +1,5 @@
 #include "hostkitd/account.h"
 
-#include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,21 +45,6 @@ int account_name(uid_t uid, char **ret_name)
 		if (entry->pw_uid == uid) {
 			*ret_name = strdup(entry->pw_name);
 			return *ret_name ? 1 : -ENOMEM;
-		}
-	return 0;
-}
-
-int account_group(const char *name, gid_t *ret_gid)
-{
-	_cleanup_(file_closep) FILE *file = fopen("/etc/group", "re");
-	struct group *entry;
-
-	if (!file)
-		return -errno;
-	while ((entry = fgetgrent(file)))
-		if (str_equal(entry->gr_name, name)) {
-			*ret_gid = entry->gr_gid;
-			return 1;
 		}
 	return 0;
 }

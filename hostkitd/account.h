@@ -15,5 +15,3 @@ int account_find(const char *name, struct account *ret_account, char **ret_comme
 	_must_check_;
 /* The name of a uid, owned. */
 int account_name(uid_t uid, char **ret_name) _must_check_;
-/* A group that must exist, as the services' own. */
-int account_group(const char *name, gid_t *ret_gid) _must_check_;

@@ -179,7 +179,6 @@ struct task {
 	uint32_t value;
 	bool changed;
 	char *note; /* owned */
-	int fd;     /* owned */
 };
 
 /* steps ends in NULL and must outlive the task. NULL: no memory. */

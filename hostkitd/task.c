@@ -15,7 +15,6 @@ struct task *task_new(struct daemon *daemon, const task_step *steps)
 		return NULL;
 	task->daemon = daemon;
 	task->steps = steps;
-	task->fd = -EBADF;
 	return task;
 }
 
@@ -29,7 +28,6 @@ struct task *task_free(struct task *task)
 	project_free(task->project);
 	free(task->text);
 	free(task->note);
-	fd_close(task->fd);
 	free(task);
 	return NULL;
 }

@@ -42,7 +42,6 @@ struct settings {
 };
 
 enum settings_type {
-	SETTINGS_TEXT,    /* one line, not empty */
 	SETTINGS_LISTEN,  /* addresses with ports, separated by blanks */
 	SETTINGS_USERS,   /* user names, separated by blanks */
 	SETTINGS_HOST,    /* a host name */
