@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/digest.h"
+#include "base/escape.h"
 #include "base/log.h"
 #include "base/wire.h"
 #include "hostkitd/internal.h"
@@ -23,6 +24,7 @@ int handle_AUTH_PROBE(struct exchange *req, struct error *err)
 
 int handle_AUTH_KEY(struct exchange *req, struct error *err)
 {
+	_cleanup_free_ char *address = escape_text(req->args.address, REQUEST_NAME_MAX);
 	_cleanup_error_ struct error used_err = ERROR_INIT;
 	_cleanup_(key_done) struct key key = { 0 };
 	struct state *state = req->daemon->state;
@@ -44,6 +46,8 @@ int handle_AUTH_KEY(struct exchange *req, struct error *err)
 	r = connection_authenticate(req->conn, &principal);
 	if (r < 0)
 		return error_internal(err, r, "authenticate");
+	log_info("key %s (%s) from %s", key.record.name, key.record.fingerprint,
+		 address ? address : "?");
 	/* on a full disk somebody must still be able to log in and mend it */
 	if (state_key_used(state, key.id, &used_err) < 0)
 		log_error(LOG_WARNING, &used_err, "last use of key %s, ignoring",
