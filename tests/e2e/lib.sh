@@ -113,6 +113,16 @@ live_release() {
 	inside readlink "/home/$1/app"
 }
 
+# The last check of every script: what went wrong inside without anybody here noticing.
+no_faults() {
+	lacks "$(inside journalctl --no-pager --output=cat | grep -a -A8 \
+		-E 'AddressSanitizer|runtime error:|Assertion .* failed|hostkit.*(status=(6/ABRT|11/SEGV)|Watchdog timeout)')" .
+}
+e2e_finish() {
+	check "no program of HostKit's reports a fault" no_faults
+	finish
+}
+
 key_name=e2e-admin-$$
 new_key hostkit
 inside hostkit key add "$key_name" --admin < "$scratch/hostkit.pub" > "$scratch/key.log" 2>&1 ||

@@ -97,4 +97,4 @@ power_cut() {
 check "power cut in mid-build: the old release serves, the next push works" power_cut
 
 hk project delete slow --confirm slow > /dev/null 2>&1
-finish
+e2e_finish

@@ -12,4 +12,4 @@ root_refused() {
 }
 check "hostkit-home does not run as root" root_refused
 
-finish
+e2e_finish

@@ -423,4 +423,4 @@ check "an honest push works after all that" honest_push
 for p in villain honesttoo twinned; do
 	hk project delete $p --confirm $p > /dev/null 2>&1
 done
-finish
+e2e_finish

@@ -237,4 +237,4 @@ delete_project() {
 }
 check "project delete leaves no trace" delete_project
 
-finish
+e2e_finish

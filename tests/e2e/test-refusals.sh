@@ -186,4 +186,4 @@ check "disk full during unpacking" disk_full
 for p in tenant other shelf; do
 	hk project delete $p --confirm $p > /dev/null 2>&1
 done
-finish
+e2e_finish

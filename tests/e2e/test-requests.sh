@@ -31,4 +31,4 @@ gone() {
 		! inside ls /var/log/projects/peer && ! inside ls /etc/nginx/sites-available/hostkit-peer
 }
 check "deleting the project leaves no trace" gone
-finish
+e2e_finish

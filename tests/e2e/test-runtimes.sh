@@ -67,4 +67,4 @@ else
 	skip "nextjs: npm ci, build, served" "no example"
 fi
 
-finish
+e2e_finish
