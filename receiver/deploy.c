@@ -437,6 +437,9 @@ static int move_now(struct receive *receive, struct push_command *c)
 
 	if (lock < 0)
 		return lock;
+	r = boundary_settle(&receive->store, &c->new_oid);
+	if (r != 0)
+		return r < 0 ? r : -EFBIG;
 	r = refs_apply(receive->store.fd, &change, 1, true);
 	if (change.message)
 		receive_sayf(receive, "error: %s\n", change.message);

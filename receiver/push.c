@@ -56,14 +56,16 @@ static int add_shallow(struct push *push, const char *hex, size_t size, struct e
 		return error_user(err, -EPROTO, "GIT_PROTOCOL",
 				  "protocol error: expected shallow sha, got '%.100s'",
 				  hex);
+	if (push->shallow_count >= PUSH_SHALLOW_MAX)
+		return error_user(err, -EPROTO, "GIT_PROTOCOL",
+				  "more than %d shallow commits in one push",
+				  PUSH_SHALLOW_MAX);
 	if (push->shallow_count == push->shallow_allocated) {
 		size_t n = push->shallow_allocated ? push->shallow_allocated * 2 : 16;
 		git_oid *list = reallocarray(push->shallow, n, sizeof(*list));
 
-		if (!list || push->shallow_count >= PUSH_COMMANDS_MAX) {
-			push->shallow = list ? list : push->shallow;
+		if (!list)
 			return -ENOMEM;
-		}
 		push->shallow = list;
 		push->shallow_allocated = n;
 	}

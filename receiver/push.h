@@ -13,6 +13,8 @@
 /* More than anybody pushes at once. */
 #define PUSH_COMMANDS_MAX 1000000
 #define PUSH_OPTIONS_MAX 64
+/* Commits a client's history ends at. */
+#define PUSH_SHALLOW_MAX 20000
 
 struct push_command {
 	char *ref;
@@ -41,7 +43,8 @@ void push_done(struct push *push);
 
 /*
  * Take one line of the list, without its newline: "shallow OID", or "OLD NEW REF", the first with
- * capabilities behind a NUL. Returns 0, or -EPROTO with git's words, or -ENOMEM.
+ * capabilities behind a NUL. Returns 0; -EPROTO with git's words, or when there are too many of a kind; or
+ * -ENOMEM.
  */
 int push_add_line(struct push *push, const char *line, size_t size, struct error *err)
 	_must_check_;
@@ -58,7 +61,7 @@ static inline bool push_is_deletion(const struct push_command *command)
 /* Does the client send a pack: is there anything but deletions? */
 bool push_has_pack(const struct push *push);
 
-/* Refuse a command that was not refused yet.. */
+/* Refuse a command that was not refused yet. */
 void push_refuse(struct push_command *command, const char *reason);
 /* All that were not refused yet. */
 void push_refuse_rest(struct push *push, const char *reason);

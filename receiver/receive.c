@@ -35,6 +35,7 @@ static void receive_done(struct receive *receive)
 	quarantine_done(&receive->quarantine);
 	pack_result_done(&receive->pack);
 	push_done(&receive->push);
+	boundary_done(&receive->boundary);
 	pktline_reader_done(&receive->in);
 	pktline_writer_done(&receive->out);
 	refs_done(&receive->refs);
@@ -169,7 +170,7 @@ static int take_pack(struct receive *receive, struct error *err)
 		.odb = receive->store.odb,
 		.limits = limits_of(receive),
 		.check = strict ? &check : NULL,
-		.shallow = &receive->store.shallow,
+		.shallow = &receive->boundary.told,
 		.tick = tick,
 		.userdata = receive,
 	};
@@ -180,6 +181,10 @@ static int take_pack(struct receive *receive, struct error *err)
 		r = pack_receive(&plan, &receive->pack, err);
 	if (r == 0 && receive->pack.objects > 0)
 		r = join_quarantine(receive, err);
+	if (r == 0)
+		r = boundary_judge(&receive->boundary, &receive->push, &receive->pack);
+	if (r < 0 && !error_is_set(err))
+		(void)error_internal(err, r, "read shallow commits");
 	if (r == 0)
 		r = check_gitmodules(receive, &check, err);
 	objcheck_done(&check);
@@ -229,13 +234,22 @@ static bool all_refused(const struct push *push)
 	return true;
 }
 
-/* Shallow commits the client told of count while its pack is judged. */
-static int note_shallow(struct receive *receive)
+/*
+ * One tip by itself, and if something is missing, once more with history ending wherever the client said: a commit
+ * left by a refused push may lack its own parents.
+ */
+static int check_tip(struct receive *receive, struct connect *connect, const git_oid *tip)
 {
-	for (size_t i = 0; i < receive->push.shallow_count; i++)
-		if (!oidset_put(&receive->store.shallow, &receive->push.shallow[i], NULL))
-			return -ENOMEM;
-	return 0;
+	int r = connect_check_tip(connect, tip);
+
+	if (r != 0 || receive->push.shallow_count == 0)
+		return r;
+	connect->shallow = &receive->boundary.told;
+	r = connect_check_tip(connect, tip);
+	connect->shallow = &receive->boundary.believed;
+	if (r > 0)
+		receive->boundary.trust = true;
+	return r;
 }
 
 static int check_connected(struct receive *receive)
@@ -245,7 +259,7 @@ static int check_connected(struct receive *receive)
 		.odb = receive->store.odb,
 		.refs = &receive->refs,
 		.pack = &receive->pack,
-		.shallow = &receive->store.shallow,
+		.shallow = &receive->boundary.believed,
 	};
 	size_t count = 0;
 	int r;
@@ -270,7 +284,7 @@ static int check_connected(struct receive *receive)
 
 		if (push_is_deletion(c) || c->refused)
 			continue;
-		r = connect_check_tip(&connect, &c->new_oid);
+		r = check_tip(receive, &connect, &c->new_oid);
 		if (r < 0)
 			return r;
 		if (r == 0)
@@ -455,12 +469,51 @@ static void set_head(struct receive *receive)
 		(void)refs_set_head(receive->store.fd, first); /* git works without it */
 }
 
-static int add_new_shallow(struct receive *receive)
+/* Is the ref still where it is to be moved from? If not, moving it will fail. */
+static int will_move(struct receive *receive, const struct push_command *c,
+		     bool *ret_moves)
 {
-	return receive->push.shallow_count == 0
-		       ? 0
-		       : store_add_shallow(&receive->store, receive->push.shallow,
-					   receive->push.shallow_count);
+	git_oid at;
+	int r = refs_read(receive->store.fd, c->ref, &at);
+
+	if (r < 0)
+		return r;
+	*ret_moves =
+		r == 0 ? git_oid_is_zero(&c->old_oid) : git_oid_equal(&at, &c->old_oid);
+	return 0;
+}
+
+int receive_keep_boundary(struct receive *receive, struct push_command *c)
+{
+	struct oidset ends = { 0 };
+	bool moves = true;
+	int r;
+
+	r = boundary_find(&receive->boundary, &receive->refs, &c->new_oid, &ends);
+	if (r == 0 && ends.count > 0 && !c->deploys)
+		r = will_move(receive, c, &moves);
+	if (r == 0 && moves)
+		r = c->deploys ? boundary_defer(&receive->store, &c->new_oid, &ends)
+			       : store_add_shallow(&receive->store, &ends);
+	oidset_done(&ends);
+	if (r != STORE_E_FULL)
+		return r;
+	receive_say(receive, "error: the repository has too many shallow commits\n");
+	push_refuse(c, "shallow update not allowed");
+	return 0;
+}
+
+static int keep_boundaries(struct receive *receive)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < receive->push.count; i++) {
+		struct push_command *c = &receive->push.commands[i];
+
+		if (!c->refused && !push_is_deletion(c))
+			r = receive_keep_boundary(receive, c);
+	}
+	return r;
 }
 
 /* Objects, then refs, while nobody else moves any. */
@@ -477,7 +530,7 @@ static int settle(struct receive *receive, struct error *err)
 	r = quarantine_migrate(&receive->quarantine, err);
 	if (r < 0)
 		return r;
-	r = add_new_shallow(receive);
+	r = keep_boundaries(receive);
 	if (r < 0)
 		return error_internal(err, r, "write %s/shallow", receive->store.path);
 	r = move_refs(receive);
@@ -494,7 +547,7 @@ static int take(struct receive *receive, struct error *err)
 	_cleanup_error_ struct error why = ERROR_INIT;
 	int r;
 
-	r = note_shallow(receive);
+	r = boundary_begin(&receive->boundary, &receive->store, &receive->push);
 	if (r < 0 || !push_has_pack(&receive->push))
 		return r;
 	if (all_refused(&receive->push)) {

@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include "receiver/boundary.h"
 #include "receiver/connect.h"
 #include "receiver/pack.h"
 #include "receiver/push.h"
@@ -16,6 +17,7 @@ struct receive {
 	struct pktline_reader in;
 	struct pktline_writer out;
 	struct push push;
+	struct boundary boundary;
 	struct quarantine quarantine;
 	struct pack_result pack;
 	char *unpack_failure; /* owned: the report's word for it; NULL: "ok" */
@@ -37,6 +39,13 @@ void receive_advertise(struct receive *receive);
 
 /* The last one: what became of the pack and of each command. */
 int receive_report(struct receive *receive);
+
+/*
+ * Before the ref is moved: note in the repository where history now ends, if it does. Refuses the command when there
+ * is no room. The caller holds the store's lock. Returns 0 or a negative errno value.
+ */
+int receive_keep_boundary(struct receive *receive, struct push_command *command)
+	_must_check_;
 
 /* Deployment only. */
 

@@ -10,7 +10,9 @@
 #include "base/fs.h"
 #include "base/str.h"
 
+/* What is read of REPO/shallow; no more is written. */
 #define SHALLOW_MAX (16u << 20)
+#define SHALLOW_LINE (GIT_OID_HEXSZ + 1)
 #define UNPACK_BELOW 100
 
 void store_done(struct store *store)
@@ -97,14 +99,14 @@ static int load_shallow(struct store *store)
 	r = fs_read_at(store->fd, "shallow", SHALLOW_MAX, &data, &size);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	for (const char *p = data; strlen(p) >= GIT_OID_HEXSZ;) {
+	for (const char *p = data, *end = data + size; end - p >= GIT_OID_HEXSZ;) {
+		const char *eol = memchr(p, '\n', (size_t)(end - p));
 		git_oid oid;
 
 		if (git_oid_fromstrn(&oid, p, GIT_OID_HEXSZ) == 0 &&
 		    !oidset_put(&store->shallow, &oid, NULL))
 			return -ENOMEM;
-		p = strchrnul(p, '\n');
-		p += *p == '\n';
+		p = eol ? eol + 1 : end;
 	}
 	return 0;
 }
@@ -177,18 +179,30 @@ int store_lock_consolidation(const struct store *store)
 	return lock_file(store, "hostkit-consolidate.lock", LOCK_EX | LOCK_NB);
 }
 
-int store_add_shallow(struct store *store, const git_oid *oids, size_t count)
+bool store_has_room_for_shallow(const struct store *store, size_t count)
+{
+	return store->shallow.count + count <= SHALLOW_MAX / SHALLOW_LINE;
+}
+
+int store_add_shallow(struct store *store, const struct oidset *oids)
 {
 	_cleanup_strbuf_ struct strbuf text = { 0 };
 	const struct oidset_slot *slot;
 	char hex[GIT_OID_HEXSZ + 1];
 	size_t at = 0;
+	int r;
 
-	if (count == 0)
-		return 0;
-	for (size_t i = 0; i < count; i++)
-		if (!oidset_put(&store->shallow, &oids[i], NULL))
+	if (oids->count == 0)
+		return STORE_E_OK;
+	r = load_shallow(store); /* another push may have added some */
+	if (r < 0)
+		return r;
+	if (!store_has_room_for_shallow(store, oids->count))
+		return STORE_E_FULL;
+	while ((slot = oidset_next(oids, &at)))
+		if (!oidset_put(&store->shallow, &slot->oid, NULL))
 			return -ENOMEM;
+	at = 0;
 	while ((slot = oidset_next(&store->shallow, &at)))
 		strbuf_format(&text, "%s\n", git_oid_tostr(hex, sizeof(hex), &slot->oid));
 	if (strbuf_failed(&text))

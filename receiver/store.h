@@ -50,6 +50,15 @@ int store_lock(const struct store *store) _must_check_;
 /* The right to consolidate. Returns a descriptor as store_lock(), or -EWOULDBLOCK when another has it. */
 int store_lock_consolidation(const struct store *store) _must_check_;
 
-/* Append commits to the repository's list of shallow ones. Returns 0 or a negative errno value. */
-int store_add_shallow(struct store *store, const git_oid *oids, size_t count)
-	_must_check_;
+/* Would the list of shallow commits with so many more still be read? */
+bool store_has_room_for_shallow(const struct store *store, size_t count);
+
+/*
+ * Add commits to the repository's list of shallow ones. The caller holds the store's lock. Returns STORE_E_OK,
+ * STORE_E_FULL when the list would be too long to be read, or a negative errno value.
+ */
+enum {
+	STORE_E_OK,
+	STORE_E_FULL,
+};
+int store_add_shallow(struct store *store, const struct oidset *oids) _must_check_;

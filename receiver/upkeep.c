@@ -8,6 +8,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "receiver/boundary.h"
 #include "receiver/refname.h"
 #include "receiver/refs.h"
 #include "receiver/store.h"
@@ -67,6 +68,9 @@ int upkeep_update_ref(const char *path, const char *ref, const char *old_hex,
 	    !git_odb_exists(store.odb, &change.new_oid))
 		return error_user(err, -ENOENT, "NO_SUCH_OBJECT", "there is no object %s",
 				  new_hex);
+	r = boundary_settle(&store, &change.new_oid);
+	if (r != 0)
+		return error_internal(err, r < 0 ? r : -EFBIG, "write %s/shallow", path);
 	r = refs_apply(store.fd, &change, 1, true);
 	why = change.message;
 	if (r < 0)

@@ -203,7 +203,7 @@ deletes_nothing() {
 check "deleting what does not exist" deletes_nothing
 
 shallow_push() {
-	fresh && rm -rf s && git clone -q --depth 1 "file://$base/w" s || return 1
+	rm -rf r.git s && "$receive" --init r.git && git clone -q --depth 1 "file://$base/w" s || return 1
 	git -C s commit -q --allow-empty -m shallow
 	git -C s push -q --receive-pack="$base/server" ../r.git HEAD:refs/heads/shallow || return 1
 	equal "$new" "$(cat r.git/shallow)" "shallow file" && git -C r.git fsck > /dev/null || return 1
@@ -213,11 +213,90 @@ shallow_push() {
 }
 check "a push from a shallow clone, and one more" shallow_push
 
+whole() { # COUNT REF: a full clone of it has so many commits, and nothing says that history ends
+	[ ! -e r.git/shallow ] || fail "history ends at" "$(cat r.git/shallow)" || return 1
+	rm -rf c && git clone -q --branch "$2" "file://$base/r.git" c || return 1
+	equal "$1" "$(git -C c rev-list --count HEAD)" commits && [ ! -e c/.git/shallow ] && clean
+}
+shallow_of_ours() {
+	fresh && rm -rf s && git -C w push -q --receive-pack="$base/server" ../r.git main || return 1
+	git clone -q --depth 1 "file://$base/r.git" s && git -C s commit -q --allow-empty -m more || return 1
+	git -C s push -q --receive-pack="$base/server" origin HEAD:main && whole 4 main
+}
+check "a push from a shallow clone of what is here" shallow_of_ours
+
+shallow_above_ours() { # its last commit is new here, that one's parent is not
+	fresh && rm -rf s && git clone -q --depth 1 "file://$base/w" s || return 1
+	git -C s push -q --receive-pack="$base/server" ../r.git HEAD:refs/heads/shallow && whole 3 shallow
+}
+check "a push from a shallow clone that goes on from what is here" shallow_above_ours
+
+shallow_rumours() { # a commit with parents, nothing, a tree, another's history
+	fresh || return 1
+	{
+		for i in "$new" "$old" "$(git -C w rev-parse main~2)" "$(printf '%040d' 17)" "$(git -C w rev-parse 'main^{tree}')"; do
+			line "shallow $i"
+		done
+		line "$old $new refs/heads/main\0report-status"; flush; pack
+	} > req
+	serve req
+	at "$new" refs/heads/main && whole 3 main
+}
+check "shallow lines that are not true" shallow_rumours
+
+shallow_refused() {
+	rm -rf r.git && "$receive" --init r.git || return 1
+	{ line "shallow $new"; line "$old $new refs/heads/main\0report-status"; flush
+		git -C w pack-objects -q --stdout --revs <<< "$(printf '%s\n' "$new" "^$old")"; } > req
+	serve req
+	contains "$output" 'ng refs/heads/main' && [ ! -e r.git/shallow ]
+}
+check "a shallow push that is refused says nothing about history" shallow_refused
+
+shallow_on_refused() { # a commit without parents lies about; the next push ends history above it
+	shallow_refused || return 1
+	git -C w commit -q --allow-empty -m above
+	local above
+	above=$(git -C w rev-parse HEAD)
+	git -C w reset -q --hard "$new"
+	# what a client without its parent sends: all of its tree
+	{ line "shallow $above"; line "$zero $above refs/heads/x\0report-status"; flush
+		{ echo "$above"; git -C w rev-parse "$above^{tree}"; git -C w ls-tree -r "$above" | cut -c 13-52; } |
+			git -C w pack-objects -q --stdout; } > req
+	serve req
+	at "$above" refs/heads/x && equal "$above" "$(cat r.git/shallow)" shallow && git -C r.git fsck > /dev/null
+}
+check "a shallow push above what a refused one left" shallow_on_refused
+
+names() { perl -e 'srand 1; print map({ sprintf "%08x", rand 1 << 32 } 1 .. 5), "\n" for 1 .. $ARGV[0]' "$1"; }
+shallow_unending() {
+	fresh || return 1
+	{ names 20001 | sed 's/^/0034shallow /' | tr -d '\n'; line "$old $new refs/heads/main\0report-status"; flush; pack; } > req
+	protocol_error 'more than 20000 shallow commits' req && [ ! -e r.git/shallow ] || return 1
+	# as many as go in are no burden later on
+	names 409199 > r.git/shallow
+	{ line "$old $new refs/heads/main\0report-status"; flush; pack; } > req
+	serve req
+	[ "$seconds" -lt 10 ] || fail "took $seconds s" || return 1
+	at "$new" refs/heads/main
+}
+
+shallow_full() {
+	rm -rf r.git s && "$receive" --init r.git && git clone -q --depth 1 "file://$base/w" s || return 1
+	names 409200 > r.git/shallow
+	status_is 1 git -C s push --receive-pack="$base/server" ../r.git HEAD:refs/heads/main > out 2>&1 || return 1
+	contains "$(cat out)" 'too many shallow commits' && at none refs/heads/main &&
+		equal 409200 "$(wc -l < r.git/shallow)" || return 1
+	git -C w push -q --receive-pack="$base/server" ../r.git main && at "$new" refs/heads/main
+}
+check "a list of shallow commits that is full" shallow_full
+
 # bad requests: the conversation ends with git's words, and nothing has changed
 protocol_error() { # WANTED REQUEST-FILE
 	serve "$2"
 	equal 128 "$status" && contains "$(cat err)" "$1" && at "$old" refs/heads/main && clean
 }
+check "shallow lines without end" shallow_unending
 bad_line_length() { fresh && printf 'zzzz' > req && protocol_error 'bad line length character: zzzz' req; }
 check "a length that is no number" bad_line_length
 short_line() { fresh && printf '0100abc' > req && protocol_error 'hung up unexpectedly' req; }

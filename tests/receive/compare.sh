@@ -389,6 +389,26 @@ head_in_subdirectory_moves() {
 	mkdir w/below && w mv d1 d2 d3 below/ && w commit -qm move
 	push main
 }
+scenario shallow_of_ours
+shallow_of_ours() {
+	r config receive.shallowUpdate true
+	push main
+	rm -rf w && git clone -q --depth 1 "file://$PWD/r.git" w
+	commit more
+	push HEAD:main
+	[ ! -e r.git/shallow ] || cat r.git/shallow
+	r rev-list --count main
+}
+scenario shallow_of_another
+shallow_of_another() {
+	rm -rf r.git && git init -q --bare r.git && r config receive.shallowUpdate true
+	git clone -q --depth 1 "file://$PWD/w" s && rm -rf w && mv s w
+	push HEAD:main
+	cat r.git/shallow
+	commit more
+	push HEAD:main
+	cat r.git/shallow
+}
 
 # objects that git's fsck refuses, each with and without it
 bad_tree() { # ENTRIES on standard input

@@ -88,6 +88,59 @@ vanishes() {
 }
 check "the job dies" vanishes
 
+# a shallow clone of a history that is elsewhere: two commits, the first cut off
+shallow_clone() {
+	rm -rf s && fresh "$1" && commit_file 100644 x y && git clone -q --depth 1 "file://$base/w" s && tip=$(git -C s rev-parse HEAD)
+}
+shallow_push() {
+	status=0
+	output=$(git -C s push --receive-pack="$base/server" ../r.git "$@" 2>&1) || status=$?
+}
+job_moves() { "$receive" --update-ref r.git refs/heads/main "${2:-0000000000000000000000000000000000000000}" "$1"; }
+
+shallow_waits() {
+	shallow_clone ok && shallow_push HEAD:main
+	equal 0 "$status" && [ ! -e r.git/shallow ] || return 1
+	job_moves "$tip" && equal "$tip" "$(cat r.git/shallow)" && git -C r.git fsck > /dev/null &&
+		[ ! -e r.git/hostkit-shallow ]
+}
+check "a shallow push ends history when the branch moves" shallow_waits
+
+shallow_fails() {
+	shallow_clone fail && shallow_push HEAD:main
+	equal 1 "$status" && [ ! -e r.git/shallow ] || return 1
+	echo ok > script
+	push main # the same commit, with its history
+	equal 0 "$status" && job_moves "$tip" && [ ! -e r.git/shallow ] &&
+		equal 2 "$(git -C r.git rev-list --count main)" && git -C r.git fsck > /dev/null
+}
+check "a shallow push whose build fails does not end history" shallow_fails
+
+shallow_after_failure() {
+	shallow_clone fail && shallow_push HEAD:main && equal 1 "$status" || return 1
+	echo ok > script
+	git -C w commit -q --allow-empty -m above && rm -rf s && git clone -q --depth 1 "file://$base/w" s || return 1
+	tip=$(git -C s rev-parse HEAD)
+	shallow_push HEAD:main
+	equal 0 "$status" && job_moves "$tip" && equal "$tip" "$(cat r.git/shallow)" && git -C r.git fsck > /dev/null
+}
+check "a shallow push after one whose build failed" shallow_after_failure
+
+shallow_of_ours() {
+	fresh ok && commit_file 100644 x y && push main && tip=$(git -C w rev-parse main) && job_moves "$tip" || return 1
+	rm -rf s && git clone -q --depth 1 "file://$base/r.git" s && git -C s commit -q --allow-empty -m more || return 1
+	shallow_push HEAD:main
+	equal 0 "$status" && job_moves "$(git -C s rev-parse HEAD)" "$tip" && [ ! -e r.git/shallow ] &&
+		equal 3 "$(git -C r.git rev-list --count main)"
+}
+check "a push from a shallow clone of what is here" shallow_of_ours
+
+shallow_detached() {
+	shallow_clone ok && shallow_push -o detach HEAD:main
+	equal 0 "$status" && equal "$tip" "$(cat r.git/shallow)" && git -C r.git fsck > /dev/null
+}
+check "-o detach from a shallow clone" shallow_detached
+
 silent() {
 	fresh slow && push main
 	equal 0 "$status" && contains "$output" 'Live'

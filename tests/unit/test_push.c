@@ -96,12 +96,25 @@ static void test_capability_words(void **state _unused_)
 	assert_false(push.atomic || push.quiet || push.report_status || push.side_band);
 }
 
+static void test_too_many_shallow(void **state _unused_)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	_cleanup_push_ struct push push = { 0 };
+
+	for (int i = 0; i < PUSH_SHALLOW_MAX; i++)
+		assert_int_equal(push_add_line(&push, LINE("shallow " OLD), NULL), 0);
+	assert_int_equal(push_add_line(&push, LINE("shallow " OLD), &err), -EPROTO);
+	assert_string_equal(error_text(&err, true),
+			    "more than 20000 shallow commits in one push");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_commands),
 		cmocka_unit_test(test_fields),
 		cmocka_unit_test(test_capability_words),
+		cmocka_unit_test(test_too_many_shallow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
