@@ -103,7 +103,9 @@ static void judge_command(struct receive *receive, struct push_command *c,
 		judge_other_branch(receive, c, branch);
 	} else if (!str_after_prefix(c->ref, "refs/tags/")) {
 		receive_sayf(receive,
-			     " !     Only branches and tags are kept, not '%s'.\n",
+			     " !     Only branches and tags are kept, not '%s'.\n"
+			     "       To keep a commit as a tag: git push hostkit "
+			     "COMMIT:refs/tags/NAME\n",
 			     c->ref);
 		push_refuse(c, "neither a branch nor a tag");
 	}
@@ -125,13 +127,12 @@ int deploy_judge(struct receive *receive)
 /* The walk over the tree that is to be deployed. */
 struct survey {
 	struct receive *receive;
-	struct oidset before; /* blobs of the tree that is live: judged when they came */
+	struct oidset before; /* all in the tree that is live: judged when it came */
 	bool learning;        /* filling `before` */
 	uint64_t files, max_files;
-	struct strbuf pointers, links,
-		names; /* the first paths of each kind, one a line */
-	size_t pointer_count, link_count, name_count;
-	bool too_deep;
+	struct strbuf pointers, links, names,
+		deep; /* the first paths of each kind, one a line */
+	size_t pointer_count, link_count, name_count, deep_count;
 };
 
 static void survey_done(struct survey *survey)
@@ -140,6 +141,7 @@ static void survey_done(struct survey *survey)
 	strbuf_done(&survey->pointers);
 	strbuf_done(&survey->links);
 	strbuf_done(&survey->names);
+	strbuf_done(&survey->deep);
 }
 #define _cleanup_survey_ _cleanup_(survey_done)
 
@@ -173,12 +175,14 @@ static bool is_pointer(const struct survey *survey, const git_oid *oid)
 	return is;
 }
 
+/* *ret_below: if it is a directory, what is in it counts as well. */
 static int survey_entry(struct survey *survey, const struct tree_entry *entry,
-			const char *path)
+			const char *path, bool *ret_below)
 {
-	if (survey->learning)
-		return oidset_put(&survey->before, &entry->oid, NULL) ? 0 : -ENOMEM;
 	survey->files++;
+	*ret_below = true;
+	if (survey->learning)
+		return oidset_put(&survey->before, &entry->oid, ret_below) ? 0 : -ENOMEM;
 	if (entry->name_size > NAME_BYTES_MAX)
 		note_path(&survey->names, &survey->name_count, path);
 	if (tree_mode_is_gitlink(entry->mode))
@@ -197,7 +201,8 @@ static int survey_tree(struct survey *survey, const git_oid *oid, const char *pr
 	int r = 0;
 
 	if (depth > TREE_DEPTH_MAX) {
-		survey->too_deep = true;
+		if (!survey->learning)
+			note_path(&survey->deep, &survey->deep_count, prefix);
 		return 0;
 	}
 	if (git_odb_read(&object, survey->receive->store.odb, oid) < 0)
@@ -207,9 +212,10 @@ static int survey_tree(struct survey *survey, const git_oid *oid, const char *pr
 	       tree_next(&reader, &entry) > 0) {
 		_cleanup_free_ char *path =
 			str_format("%s%s%s", prefix, *prefix ? "/" : "", entry.name);
+		bool below = false;
 
-		r = path ? survey_entry(survey, &entry, path) : -ENOMEM;
-		if (r == 0 && tree_mode_is_directory(entry.mode))
+		r = path ? survey_entry(survey, &entry, path, &below) : -ENOMEM;
+		if (r == 0 && below && tree_mode_is_directory(entry.mode))
 			r = survey_tree(survey, &entry.oid, path, depth + 1);
 	}
 	git_odb_object_free(object);
@@ -252,12 +258,22 @@ static void judge_survey(struct survey *s, struct push_command *c)
 			     (unsigned long long)s->max_files);
 		push_refuse(c, "too many files");
 	}
-	if (s->too_deep || s->name_count > 0) {
+	if (s->deep_count > 0) {
 		receive_sayf(receive,
-			     " !     The commit has directories deeper than %d or names "
-			     "longer than %d bytes.\n",
-			     TREE_DEPTH_MAX, NAME_BYTES_MAX);
+			     " !     The commit has directories deeper than %d:\n",
+			     TREE_DEPTH_MAX);
+		list_more(receive, &s->deep, s->deep_count);
+	}
+	if (s->name_count > 0) {
+		receive_sayf(receive,
+			     " !     The commit has names longer than %d bytes:\n",
+			     NAME_BYTES_MAX);
 		list_more(receive, &s->names, s->name_count);
+	}
+	if (s->deep_count > 0 || s->name_count > 0) {
+		receive_say(receive, "       To move one: git mv OLD NEW && git commit\n"
+				     "       To leave it out: git rm -r --cached PATH "
+				     "&& git commit\n");
 		push_refuse(c, "paths too long");
 	}
 	if (s->pointer_count > 0) {
@@ -280,6 +296,33 @@ static void judge_survey(struct survey *s, struct push_command *c)
 	}
 }
 
+static void say_trouble(struct receive *receive, const char *message,
+			const char *suggestion)
+{
+	if (message && *message)
+		receive_sayf(receive, " !     %s\n", message);
+	if (suggestion && *suggestion)
+		receive_sayf(receive, "       %s\n", suggestion);
+}
+
+/* Is the branch still where the client thinks it is? */
+static int check_old(struct receive *receive, struct push_command *c)
+{
+	git_oid now = { 0 };
+	int r = refs_read(receive->store.fd, c->ref, &now);
+
+	if (r < 0)
+		return r;
+	if (r == 0)
+		now = (git_oid){ 0 };
+	if (git_oid_equal(&now, &c->old_oid))
+		return 0;
+	say_trouble(receive, "The branch was moved by another push meanwhile.",
+		    "To look at it: git fetch");
+	push_refuse(c, "failed to update ref");
+	return 0;
+}
+
 static int check_tree(struct receive *receive, struct push_command *c)
 {
 	_cleanup_survey_ struct survey survey = {
@@ -295,7 +338,8 @@ static int check_tree(struct receive *receive, struct push_command *c)
 		survey.learning = true;
 		/* what cannot be read of the old tree is looked at as if it were new */
 		(void)survey_tree(&survey, &tree, "", 0);
-		survey.learning = survey.too_deep = false;
+		survey.learning = false;
+		survey.files = 0;
 	}
 	if (!tree_of(receive, &c->new_oid, &tree)) {
 		receive_sayf(receive, " !     '%s' must point to a commit.\n",
@@ -316,7 +360,11 @@ int deploy_check_content(struct receive *receive)
 	for (size_t i = 0; r == 0 && i < receive->push.count; i++) {
 		struct push_command *c = &receive->push.commands[i];
 
-		if (c->deploys && !c->refused)
+		if (!c->deploys || c->refused)
+			continue;
+		/* what the client says is there now is trusted below */
+		r = check_old(receive, c);
+		if (r == 0 && !c->refused)
 			r = check_tree(receive, c);
 	}
 	return r;
@@ -340,15 +388,6 @@ static const char *short_reason(const struct stream_end *end)
 	if (end->exit_status >= ARRAY_SIZE(reasons) || !reasons[end->exit_status])
 		return reasons[1];
 	return reasons[end->exit_status];
-}
-
-static void say_trouble(struct receive *receive, const char *message,
-			const char *suggestion)
-{
-	if (message && *message)
-		receive_sayf(receive, " !     %s\n", message);
-	if (suggestion && *suggestion)
-		receive_sayf(receive, "       %s\n", suggestion);
 }
 
 /*
@@ -406,24 +445,6 @@ static int relay(struct receive *receive, int viewer_fd, struct push_command *c)
 		}
 	}
 	return r;
-}
-
-/* Is the branch still where the client thinks it is? */
-static int check_old(struct receive *receive, struct push_command *c)
-{
-	git_oid now = { 0 };
-	int r = refs_read(receive->store.fd, c->ref, &now);
-
-	if (r < 0)
-		return r;
-	if (r == 0)
-		now = (git_oid){ 0 };
-	if (git_oid_equal(&now, &c->old_oid))
-		return 0;
-	say_trouble(receive, "The branch was moved by another push meanwhile.",
-		    "To look at it: git fetch");
-	push_refuse(c, "failed to update ref");
-	return 0;
 }
 
 /* A detached client hears "ok" now, so the branch moves now; the job finds it moved. */

@@ -184,7 +184,7 @@ check "a tag is stored and deploys nothing" tags
 
 other_refs() {
 	fresh ok && push main:refs/notes/x main:refs/replace/y
-	untouched && contains "$output" 'Only branches and tags'
+	untouched && contains "$output" 'Only branches and tags' && contains "$output" 'COMMIT:refs/tags/NAME'
 }
 check "refs that are neither branch nor tag" other_refs
 
@@ -244,13 +244,44 @@ wide_tree() { # ten levels of ten times the same: ten thousand million files
 }
 check "a small tree that unpacks to thousands of millions of files" wide_tree
 
+# a commit whose tree is unpacked to 2^60 files
+doubling() {
+	local tree i
+	tree=$(git -C w rev-parse 'main^{tree}')
+	for i in $(seq 60); do tree=$(printf '040000 tree %s\ta\n040000 tree %s\tb\n' "$tree" "$tree" | git -C w mktree); done
+	git -C w commit-tree -m doubling "$tree"
+}
+untrue_old() { # the pack brings what the client says is live
+	fresh ok && commit_file 100644 x y || return 1
+	local bomb new line
+	bomb=$(doubling) new=$(git -C w rev-parse main)
+	line="$bomb $new refs/heads/main"
+	{
+		printf '%04x%s\0report-status0000' $((4 + ${#line} + 14)) "$line"
+		git -C w pack-objects -q --stdout --revs <<< "$bomb"$'\n'"$new"
+	} > req
+	timeout 20 ./server r.git < req > out 2> err
+	contains "$(tr '\0' ' ' < out)" 'ng refs/heads/main failed to update ref' &&
+		contains "$(cat err)" 'moved by another push' && equal "" "$(cat log)" && refs_are ""
+}
+check "a client that is wrong about what is live" untrue_old
+
+doubling_is_live() {
+	fresh ok || return 1
+	local bomb
+	bomb=$(doubling) && push "$bomb:refs/tags/x" && equal 0 "$status" && job_moves "$bomb" || return 1
+	output=$(timeout 20 git -C w push -f --receive-pack="$base/server" ../r.git main 2>&1) && accepted
+}
+check "what is live would be unpacked to thousands of millions of files" doubling_is_live
+
 deep_tree() {
 	local tree i
 	fresh ok
 	tree=$(git -C w rev-parse 'main^{tree}')
 	for i in $(seq 200); do tree=$(printf '040000 tree %s\td\n' "$tree" | git -C w mktree); done
 	push "$(git -C w commit-tree -m deep "$tree"):refs/heads/main"
-	untouched && contains "$output" 'deeper'
+	untouched && contains "$output" 'deeper than 128:' && contains "$output" '^remote:          d/d/d/[d/]*d' &&
+		contains "$output" 'git mv OLD NEW'
 }
 check "directories too deep" deep_tree
 
