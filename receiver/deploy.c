@@ -305,7 +305,7 @@ static void say_trouble(struct receive *receive, const char *message,
 		receive_sayf(receive, "       %s\n", suggestion);
 }
 
-/* Is the branch still where the client thinks it is? */
+/* Is the ref still where the client thinks it is? */
 static int check_old(struct receive *receive, struct push_command *c)
 {
 	git_oid now = { 0 };
@@ -317,10 +317,24 @@ static int check_old(struct receive *receive, struct push_command *c)
 		now = (git_oid){ 0 };
 	if (git_oid_equal(&now, &c->old_oid))
 		return 0;
-	say_trouble(receive, "The branch was moved by another push meanwhile.",
-		    "To look at it: git fetch");
+	receive_sayf(receive,
+		     " !     '%s' was moved by another push meanwhile.\n"
+		     "       To look at it: git fetch\n",
+		     c->ref);
 	push_refuse(c, "failed to update ref");
 	return 0;
+}
+
+/* With --atomic a ref that cannot be moved afterwards keeps the branch from being deployed. */
+static int check_others(struct receive *receive)
+{
+	struct push *push = &receive->push;
+	int r = 0;
+
+	for (size_t i = 0; push->atomic && r == 0 && i < push->count; i++)
+		if (!push->commands[i].deploys && !push->commands[i].refused)
+			r = check_old(receive, &push->commands[i]);
+	return r;
 }
 
 static int check_tree(struct receive *receive, struct push_command *c)
@@ -367,7 +381,7 @@ int deploy_check_content(struct receive *receive)
 		if (r == 0 && !c->refused)
 			r = check_tree(receive, c);
 	}
-	return r;
+	return r == 0 ? check_others(receive) : r;
 }
 
 static const char *short_reason(const struct stream_end *end)

@@ -444,7 +444,10 @@ static int move_refs(struct receive *receive)
 		free(changes[at].message);
 		at++;
 	}
-	spread_refusal(push, "atomic transaction failed");
+	/* what is live by now stays live */
+	for (size_t i = 0; push->atomic && r != REFS_E_OK && i < push->count; i++)
+		if (!push->commands[i].deploys)
+			push_refuse(&push->commands[i], "atomic transaction failed");
 	return r < 0 ? r : 0;
 }
 
@@ -503,21 +506,30 @@ int receive_keep_boundary(struct receive *receive, struct push_command *c)
 	return 0;
 }
 
-static int keep_boundaries(struct receive *receive)
+/* Of the refs that move now, or of those that are left to a job. */
+static int keep_boundaries(struct receive *receive, bool deploys)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < receive->push.count; i++) {
 		struct push_command *c = &receive->push.commands[i];
 
-		if (!c->refused && !push_is_deletion(c))
+		if (!c->refused && !push_is_deletion(c) && c->deploys == deploys)
 			r = receive_keep_boundary(receive, c);
 	}
 	return r;
 }
 
+static bool any_deploys(const struct push *push)
+{
+	for (size_t i = 0; i < push->count; i++)
+		if (push->commands[i].deploys && !push->commands[i].refused)
+			return true;
+	return false;
+}
+
 /* Objects, then refs, while nobody else moves any. */
-static int settle(struct receive *receive, struct error *err)
+static int settle(struct receive *receive, bool refs_wait, struct error *err)
 {
 	_cleanup_close_ int lock = -EBADF;
 	int r;
@@ -530,15 +542,38 @@ static int settle(struct receive *receive, struct error *err)
 	r = quarantine_migrate(&receive->quarantine, err);
 	if (r < 0)
 		return r;
-	r = keep_boundaries(receive);
+	r = keep_boundaries(receive, true);
+	if (r == 0 && !refs_wait)
+		r = keep_boundaries(receive, false);
 	if (r < 0)
 		return error_internal(err, r, "write %s/shallow", receive->store.path);
+	if (refs_wait)
+		return 0;
 	r = move_refs(receive);
 	if (r < 0)
 		return error_internal(err, r, "update refs of %s", receive->store.path);
 	if (receive->options->standalone)
 		set_head(receive);
 	return 0;
+}
+
+/* With --atomic the other refs move when the deployment has succeeded, or not at all. */
+static int settle_rest(struct receive *receive, struct error *err)
+{
+	_cleanup_close_ int lock = -EBADF;
+	int r;
+
+	spread_refusal(&receive->push, "atomic push failure");
+	if (all_refused(&receive->push))
+		return 0;
+	lock = store_lock(&receive->store);
+	if (lock < 0)
+		return error_internal(err, lock, "lock %s", receive->store.path);
+	r = keep_boundaries(receive, false);
+	if (r == 0)
+		r = move_refs(receive);
+	return r < 0 ? error_internal(err, r, "update refs of %s", receive->store.path)
+		     : 0;
 }
 
 /* Take what the client sends behind its commands. Returns whether commands remain to be carried out. */
@@ -568,6 +603,7 @@ static int take(struct receive *receive, struct error *err)
 
 static int carry_out(struct receive *receive, struct error *err)
 {
+	bool refs_wait;
 	int r;
 
 	if (!receive->options->standalone) {
@@ -584,11 +620,12 @@ static int carry_out(struct receive *receive, struct error *err)
 	if (r < 0)
 		return r;
 	spread_refusal(&receive->push, "atomic push failure");
-	r = settle(receive, err);
+	refs_wait = receive->push.atomic && any_deploys(&receive->push);
+	r = settle(receive, refs_wait, err);
 	quarantine_done(&receive->quarantine); /* now: a deployment may take minutes */
 	if (r == 0 && !receive->options->standalone)
 		r = deploy_run(receive, err);
-	return r;
+	return r == 0 && refs_wait ? settle_rest(receive, err) : r;
 }
 
 static int converse(struct receive *receive, struct error *err)

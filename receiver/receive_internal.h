@@ -55,7 +55,10 @@ int receive_keep_boundary(struct receive *receive, struct push_command *command)
  */
 int deploy_judge(struct receive *receive) _must_check_;
 
-/* Judge what the pack brought for the branch that deploys: size of the tree, LFS, submodules. */
+/*
+ * Judge what the pack brought for the branch that deploys: size of the tree, LFS, submodules; and whether it, or with
+ * --atomic any ref, has moved. Returns 0, or a negative errno value.
+ */
 int deploy_check_content(struct receive *receive) _must_check_;
 
 /*

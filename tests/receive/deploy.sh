@@ -48,6 +48,8 @@ commit_file() { # MODE NAME CONTENTS
 	mkdir -p "w/$(dirname "$2")" && printf '%s' "$3" > "w/$2" && git -C w add -f "$2" && git -C w commit -qm "$2"
 }
 
+job_moves() { "$receive" --update-ref r.git refs/heads/main "${2:-0000000000000000000000000000000000000000}" "$1"; }
+
 deploys() {
 	fresh ok && push main
 	equal 0 "$status" && accepted && contains "$output" 'remote: -----> Building' &&
@@ -96,7 +98,6 @@ shallow_push() {
 	status=0
 	output=$(git -C s push --receive-pack="$base/server" ../r.git "$@" 2>&1) || status=$?
 }
-job_moves() { "$receive" --update-ref r.git refs/heads/main "${2:-0000000000000000000000000000000000000000}" "$1"; }
 
 shallow_waits() {
 	shallow_clone ok && shallow_push HEAD:main
@@ -166,6 +167,29 @@ both_atomic() {
 	untouched && contains "$output" 'atomic'
 }
 check "the same, all or none" both_atomic
+
+atomic_fails() {
+	fresh fail && push --atomic main main:refs/tags/v1.2
+	equal 1 "$status" && contains "$output" 'main -> main \(build failed\)' &&
+		contains "$output" 'main -> v1.2 \(atomic push failure\)' && refs_are "" || return 1
+	echo ok > script && push --atomic main main:refs/tags/v1.2
+	equal 0 "$status" && contains "$output" 'main -> v1.2$' && refs_are "refs/tags/v1.2 "
+}
+check "a tag beside a build that fails, all or none" atomic_fails
+
+atomic_stale() { # the tag cannot be made, so nothing is built
+	fresh ok && push main:refs/tags/v1 && local line="$first $first refs/heads/main" || return 1
+	job_moves "$first"
+	{
+		printf '%04x%s\0report-status atomic' $((4 + ${#line} + 21)) "$line"
+		line="${line%% *} $first refs/tags/v2" && printf '%04x%s0000' $((4 + ${#line})) "$line"
+		git -C w pack-objects -q --stdout < /dev/null
+	} > req
+	./server r.git < req > out 2> err
+	contains "$(tr '\0' ' ' < out)" 'ng refs/heads/main atomic push failure.*|ng refs/tags/v2 failed to update ref' &&
+		equal "" "$(cat log)" requests && refs_are "refs/heads/main refs/tags/v1 "
+}
+check "a tag that has moved beside the branch, all or none" atomic_stale
 
 deletes() {
 	fresh ok && "$receive" --init r.git && push main
