@@ -11,6 +11,7 @@
 
 #include "base/escape.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "protocol/request.h"
 #include "receiver/refname.h"
@@ -628,6 +629,16 @@ static int carry_out(struct receive *receive, struct error *err)
 	return r == 0 && refs_wait ? settle_rest(receive, err) : r;
 }
 
+/* The client has its answer; another push will try again. */
+static void consolidate(struct receive *receive)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+
+	if (upkeep_consolidate_later(&receive->store, &err) < 0)
+		log_error(LOG_WARNING, &err, "consolidate %s, ignoring",
+			  receive->store.path);
+}
+
 static int converse(struct receive *receive, struct error *err)
 {
 	bool offers_options =
@@ -648,10 +659,8 @@ static int converse(struct receive *receive, struct error *err)
 	r = carry_out(receive, err);
 	if (r < 0)
 		return r;
-	r = upkeep_consolidate_later(&receive->store, err);
-	if (r < 0)
-		return r;
 	r = receive_report(receive);
+	consolidate(receive);
 	return r < 0 ? error_internal(err, r, "write") : 0;
 }
 

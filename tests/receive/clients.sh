@@ -467,6 +467,23 @@ consolidated() {
 packs_are() { [ "$(find r.git/objects/pack -name '*.idx' | wc -l)" -le "$1" ]; }
 check "many packs become one by themselves" consolidated
 
+no_process_left() { # for the consolidation that is due
+	fresh && git -C r.git config receive.unpackLimit 1 || return 1
+	for i in $(seq 60); do : > "r.git/objects/pack/pack-$(printf '%040d' "$i").idx"; done
+	{ line "$old $new refs/heads/main\0report-status"; flush; pack; } > req
+	chmod 755 "$base" && chown -R 54321 r.git || return 1
+	status=0
+	ASAN_OPTIONS=detect_leaks=0 setpriv --reuid 54321 --regid 54321 --clear-groups prlimit --nproc=1 "$receive" --standalone r.git < req > out 2> err ||
+		status=$?
+	chmod 700 "$base"
+	contains "$(tr "\0" " " < out)" "ok refs/heads/main" && contains "$(cat err)" "consolidate .*, ignoring: fork" && equal 0 "$status"
+}
+if [ "$(id -u)" = 0 ] && setpriv --reuid 54321 --regid 54321 --clear-groups "$receive" --version > /dev/null 2>&1; then
+	check "upkeep that cannot be begun does not hide the report" no_process_left
+else
+	skip "upkeep that cannot be begun does not hide the report" "only root can limit another user"
+fi
+
 command_line() {
 	status_is 0 "$receive" --version && status_is 0 "$receive" --help && status_is 2 "$receive" &&
 		status_is 2 "$receive" r.git && status_is 2 "$receive" --standalone a b &&
