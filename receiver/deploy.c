@@ -475,7 +475,7 @@ static int move_now(struct receive *receive, struct push_command *c)
 	r = boundary_settle(&receive->store, &c->new_oid);
 	if (r != 0)
 		return r < 0 ? r : -EFBIG;
-	r = refs_apply(receive->store.fd, &change, 1, true);
+	r = refs_apply(receive->store.fd, &change, 1, REFS_ATOMIC | REFS_SOLE_WRITER);
 	if (change.message)
 		receive_sayf(receive, "error: %s\n", change.message);
 	free(change.message);

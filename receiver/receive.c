@@ -304,12 +304,16 @@ static const char *verb_of(const struct push_command *c)
 bool receive_judge_name(struct receive *receive, struct push_command *c)
 {
 	_cleanup_free_ char *shown = NULL;
+	/* git finds a long name out when it makes the lock file: after the pack, and a build */
+	bool too_long = !receive->options->standalone && !push_is_deletion(c) &&
+			(refname_is_too_long(c->ref) || strlen(c->ref) > REQUEST_REF_MAX);
 
-	if (refname_is_valid(c->ref, push_is_deletion(c)))
+	if (!too_long && refname_is_valid(c->ref, push_is_deletion(c)))
 		return true;
 	shown = escape_text(c->ref, REQUEST_REF_MAX);
-	receive_sayf(receive, "error: refusing to %s funny ref '%s' remotely\n",
-		     verb_of(c), shown ? shown : "?");
+	receive_sayf(receive, "error: refusing to %s funny ref '%s' remotely%s\n",
+		     verb_of(c), shown ? shown : "?",
+		     too_long ? ": the name is too long" : "");
 	push_refuse(c, "funny refname");
 	return false;
 }
@@ -430,7 +434,9 @@ static int move_refs(struct receive *receive)
 				.old_oid = push->commands[i].old_oid,
 				.new_oid = push->commands[i].new_oid,
 			};
-	r = refs_apply(receive->store.fd, changes, count, push->atomic);
+	r = refs_apply(receive->store.fd, changes, count,
+		       (push->atomic ? REFS_ATOMIC : 0) |
+			       (receive->options->standalone ? 0 : REFS_SOLE_WRITER));
 	for (size_t i = 0; i < push->count; i++) {
 		struct push_command *c = &push->commands[i];
 

@@ -28,7 +28,10 @@ struct receive {
 void receive_say(struct receive *receive, const char *text);
 void receive_sayf(struct receive *receive, const char *fmt, ...) _printf_(2, 3);
 
-/* Refuse what git-check-ref-format(1) would not have; returns whether the name is good. */
+/*
+ * Refuse what git-check-ref-format(1) would not have, and in a deployment names no file can have or a request cannot
+ * carry; returns whether the name is good.
+ */
 bool receive_judge_name(struct receive *receive, struct push_command *command);
 
 /* Send an empty packet if the client has not heard from us for 5 seconds. */

@@ -1,6 +1,10 @@
 #include "receiver/refname.h"
 
+#include <limits.h>
+
 #include "base/str.h"
+
+#define LOCK_SUFFIX ".lock"
 
 /* Length of a well-formed component at p, or -1. */
 static int component_length(const char *p)
@@ -44,4 +48,19 @@ bool refname_is_valid(const char *name, bool one_level)
 		p++;
 	}
 	return components >= (one_level ? 1 : 2);
+}
+
+bool refname_is_too_long(const char *name)
+{
+	const size_t component_max = NAME_MAX - strlen(LOCK_SUFFIX);
+	size_t size = strlen(name);
+
+	for (const char *p = name; *p; p += *p == '/') {
+		size_t n = strcspn(p, "/");
+
+		if (n > component_max)
+			return true;
+		p += n;
+	}
+	return size + strlen(LOCK_SUFFIX) >= PATH_MAX;
 }

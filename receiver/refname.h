@@ -10,3 +10,9 @@
  * that what an older version made can be removed.)
  */
 bool refname_is_valid(const char *name, bool one_level);
+
+/*
+ * Can no file be made for it: is a component with ".lock" longer than a file name may be, or all of it longer than a
+ * path?
+ */
+bool refname_is_too_long(const char *name);

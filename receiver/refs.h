@@ -43,21 +43,30 @@ struct ref_change {
 	git_oid old_oid;
 	git_oid new_oid;
 	char *message; /* result, owned: why it was not done, as git words it; NULL: done */
-	int state;     /* internal */
+	/* internal */
+	int state;
+	bool made_parents;
 };
 
 /*
  * Apply changes, each only if the ref still has its old value (compare and swap, under git's lock files).
- * With `atomic` all or none. Written through to the disk. `changes` says which failed and why; the
- * caller frees the messages.
+ * With REFS_ATOMIC all or none; without, removals are made before the rest. Written through to the disk. `changes`
+ * says which failed and why; the caller frees the messages.
+ *
+ * With REFS_SOLE_WRITER the caller holds a lock that keeps every other writer away: git's lock files that are there
+ * were left by one that was killed, and are removed.
  *
  * Returns 0 when all were done, REFS_E_SOME_FAILED, or a negative errno value when none could be tried.
  */
 enum {
+	REFS_ATOMIC = 1u << 0,
+	REFS_SOLE_WRITER = 1u << 1,
+};
+enum {
 	REFS_E_OK,
 	REFS_E_SOME_FAILED,
 };
-int refs_apply(int repo_fd, struct ref_change *changes, size_t count, bool atomic)
+int refs_apply(int repo_fd, struct ref_change *changes, size_t count, unsigned flags)
 	_must_check_;
 
 /* Let HEAD point to a branch. Returns 0 or a negative errno value. */

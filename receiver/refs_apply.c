@@ -1,7 +1,7 @@
 /*
- * Changing refs. Order of events, so that a crash leaves each ref old or new: every ref is locked and
- * compared (REF.lock has the new value); removals leave packed-refs; then each lock is renamed into place or,
- * for a removal, the file goes. Many new refs at once go into packed-refs instead of files of their own.
+ * Changing refs. Order of events, so that a crash leaves each ref old or new: every ref is locked (REF.lock has
+ * the new value), then compared with what is there now; removals leave packed-refs; then each lock is renamed into
+ * place or, for a removal, the file goes. Many new refs at once go into packed-refs instead of files of their own.
  */
 #include <stdio.h>
 #include <sys/stat.h>
@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "base/io.h"
 #include "base/str.h"
+#include "receiver/refname.h"
 #include "receiver/refs.h"
 #include "receiver/refs_internal.h"
 
@@ -23,13 +24,29 @@
 
 enum change_state {
 	CHANGE_FAILED,
-	CHANGE_LOCKED, /* the lock file has the new value */
-	CHANGE_PACKED, /* a new ref that goes to packed-refs */
+	CHANGE_LOCKED,  /* the lock file has the new value */
+	CHANGE_PACKED,  /* a new ref that goes to packed-refs */
+	CHANGE_BLOCKED, /* a ref stands where a directory would have to be made */
+};
+
+/* Changes that are made together, sorted by name. */
+struct batch {
+	int repo_fd;
+	struct ref_change **list;
+	size_t count;
+	unsigned flags;
+	bool sync_each, pack_new;
+	int packed_lock_fd;
 };
 
 static bool is_removal(const struct ref_change *c)
 {
 	return git_oid_is_zero(&c->new_oid);
+}
+
+static bool is_new(const struct ref_change *c)
+{
+	return git_oid_is_zero(&c->old_oid) && !is_removal(c);
 }
 
 _printf_(2, 3) static void fail(struct ref_change *c, const char *fmt, ...)
@@ -53,20 +70,23 @@ static char *lock_path(const struct ref_change *c)
 	return str_format("%s.lock", c->name);
 }
 
-/* Make the directories a ref's file needs. Returns 0 or a negative errno value. */
+/* Make the directories a ref's file needs. Returns 1 if there was one to make, 0, or a negative errno value. */
 static int make_parents(int repo_fd, const char *name)
 {
 	_cleanup_free_ char *path = strdup(name);
+	int made = 0;
 
 	if (!path)
 		return -ENOMEM;
 	for (char *p = strchr(path, '/'); p; p = strchr(p + 1, '/')) {
 		*p = '\0';
-		if (mkdirat(repo_fd, path, 0777) < 0 && errno != EEXIST)
+		if (mkdirat(repo_fd, path, 0777) == 0)
+			made = 1;
+		else if (errno != EEXIST)
 			return -errno;
 		*p = '/';
 	}
-	return 0;
+	return made;
 }
 
 /* Remove directories above a removed ref that have become empty; refs/heads and its like stay. */
@@ -140,6 +160,7 @@ static int write_lock(int repo_fd, struct ref_change *c, const char *path, bool 
 	r = make_parents(repo_fd, path);
 	if (r < 0)
 		return r;
+	c->made_parents = r > 0;
 	fd = fs_open_beneath(repo_fd, path, O_WRONLY | O_CREAT | O_EXCL, 0666);
 	if (fd < 0)
 		return fd;
@@ -155,8 +176,17 @@ static int write_lock(int repo_fd, struct ref_change *c, const char *path, bool 
 	return r;
 }
 
-static void lock(int repo_fd, const struct refs *refs, struct ref_change *c, bool pack,
-		 bool sync)
+static void unlock(const struct batch *b, struct ref_change *c)
+{
+	_cleanup_free_ char *path = lock_path(c);
+
+	if (c->state == CHANGE_LOCKED && path)
+		(void)unlinkat(b->repo_fd, path, 0);
+	if (c->state == CHANGE_LOCKED || c->state == CHANGE_BLOCKED)
+		drop_empty_parents(b->repo_fd, c->name);
+}
+
+static void lock(const struct batch *b, struct ref_change *c)
 {
 	_cleanup_free_ char *path = lock_path(c);
 	int r;
@@ -165,43 +195,53 @@ static void lock(int repo_fd, const struct refs *refs, struct ref_change *c, boo
 		fail(c, "out of memory");
 		return;
 	}
-	if (git_oid_is_zero(&c->old_oid) && !is_removal(c)) {
-		const char *other = find_conflict(refs, c->name);
-
-		if (other) {
-			fail(c, "'%s' exists; cannot create '%s'", other, c->name);
-			return;
-		}
-	}
-	if (pack) {
-		if (compare_old(refs, c))
-			c->state = CHANGE_PACKED;
+	if (refname_is_too_long(c->name)) {
+		fail(c, "Unable to create '%s': %s", path, strerror(ENAMETOOLONG));
 		return;
 	}
-	r = write_lock(repo_fd, c, path, sync);
-	if (r == -EEXIST) {
+	if (b->pack_new && is_new(c)) {
+		c->state = CHANGE_PACKED;
+		return;
+	}
+	r = write_lock(b->repo_fd, c, path, b->sync_each);
+	if (r == -EEXIST && (b->flags & REFS_SOLE_WRITER)) {
+		/* whoever made it is dead */
+		(void)unlinkat(b->repo_fd, path, 0);
+		r = write_lock(b->repo_fd, c, path, b->sync_each);
+	}
+	if (r == -EEXIST)
 		fail(c, "Unable to create '%s': File exists", path);
-		return;
-	}
-	if (r < 0) {
+	else if (r == -ENOTDIR)
+		c->state = CHANGE_BLOCKED;
+	else if (r < 0)
 		fail(c, "Unable to create '%s': %s", path, strerror(-r));
+	else
+		c->state = CHANGE_LOCKED;
+}
+
+/* May the change be made, now that nobody else can? */
+static void check(const struct batch *b, const struct refs *refs, struct ref_change *c)
+{
+	const char *other = is_new(c) ? find_conflict(refs, c->name) : NULL;
+	enum change_state state = (enum change_state)c->state;
+
+	if (other)
+		fail(c, "'%s' exists; cannot create '%s'", other, c->name);
+	else if (state == CHANGE_BLOCKED)
+		fail(c, "Unable to create '%s.lock': %s", c->name, strerror(ENOTDIR));
+	else if (compare_old(refs, c))
 		return;
-	}
-	c->state = CHANGE_LOCKED;
-	if (!compare_old(refs, c))
-		(void)unlinkat(repo_fd, path, 0);
+	c->state = (int)state;
+	unlock(b, c);
+	c->state = CHANGE_FAILED;
 }
 
-static void unlock(int repo_fd, struct ref_change *c)
+static int lock_packed(const struct batch *b)
 {
-	_cleanup_free_ char *path = lock_path(c);
+	int repo_fd = b->repo_fd;
 
-	if (c->state == CHANGE_LOCKED && path)
-		(void)unlinkat(repo_fd, path, 0);
-}
-
-static int lock_packed(int repo_fd)
-{
+	if (b->flags & REFS_SOLE_WRITER)
+		(void)unlinkat(repo_fd, "packed-refs.lock", 0); /* of one that is dead */
 	for (int waited = 0;; waited += PACKED_LOCK_STEP_MSEC) {
 		struct timespec step = { .tv_nsec = PACKED_LOCK_STEP_MSEC * 1000000L };
 		int fd = openat(repo_fd, "packed-refs.lock",
@@ -293,40 +333,50 @@ static void compose_packed(const char *old, struct ref_change **sorted, size_t c
 			put_ref(out, &sorted[next]->new_oid, sorted[next]->name);
 }
 
-/* Write packed-refs anew where removals or many new refs ask for it. */
-static int update_packed(int repo_fd, struct ref_change *changes, size_t count)
+static void unlock_packed(struct batch *b)
 {
-	_cleanup_free_ struct ref_change **sorted = calloc(count, sizeof(*sorted));
+	if (b->packed_lock_fd < 0)
+		return;
+	(void)unlinkat(b->repo_fd, "packed-refs.lock", 0);
+	b->packed_lock_fd = fd_close(b->packed_lock_fd);
+}
+
+/* Put the new packed-refs in the place of the old one, and both through to the disk. */
+static int replace_packed(struct batch *b, const struct strbuf *text)
+{
+	int fd = b->packed_lock_fd, r;
+
+	if (strbuf_failed(text))
+		return -ENOMEM;
+	if (text->size > PACKED_REFS_MAX)
+		return -EFBIG;
+	r = io_write_all(fd, text->data, text->size);
+	if (r < 0)
+		return r;
+	if (fsync(fd) < 0 ||
+	    renameat(b->repo_fd, "packed-refs.lock", b->repo_fd, "packed-refs") < 0)
+		return -errno;
+	b->packed_lock_fd = fd_close(fd);
+	/* before files go whose refs are gone from it, or come back with an old value */
+	return fsync(b->repo_fd) < 0 ? -errno : 0;
+}
+
+/* Write packed-refs anew where removals or many new refs ask for it. */
+static int update_packed(struct batch *b)
+{
 	_cleanup_strbuf_ struct strbuf out = { 0 };
 	_cleanup_free_ char *old = NULL;
-	_cleanup_close_ int fd = -EBADF;
 	size_t size = 0;
 	bool adds = false;
 	int r;
 
-	if (!sorted)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++) {
-		sorted[i] = &changes[i];
-		adds = adds || changes[i].state == CHANGE_PACKED;
-	}
-	qsort(sorted, count, sizeof(*sorted), by_change_name);
-
-	fd = lock_packed(repo_fd);
-	if (fd < 0)
-		return fd;
-	r = refs_read_packed_file(repo_fd, &old, &size);
-	if (r == 0) {
-		compose_packed(old, sorted, count, adds, &out);
-		r = strbuf_failed(&out) ? -ENOMEM : io_write_all(fd, out.data, out.size);
-	}
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
-	if (r == 0 && renameat(repo_fd, "packed-refs.lock", repo_fd, "packed-refs") < 0)
-		r = -errno;
+	for (size_t i = 0; i < b->count; i++)
+		adds = adds || b->list[i]->state == CHANGE_PACKED;
+	r = refs_read_packed_file(b->repo_fd, &old, &size);
 	if (r < 0)
-		(void)unlinkat(repo_fd, "packed-refs.lock", 0);
-	return r;
+		return r;
+	compose_packed(old, b->list, b->count, adds, &out);
+	return replace_packed(b, &out);
 }
 
 static int commit(int repo_fd, struct ref_change *c)
@@ -359,19 +409,22 @@ static int commit(int repo_fd, struct ref_change *c)
 	return r;
 }
 
-static void sync_parent(int repo_fd, const char *name)
+/* The ref itself is written; what is not yet is its name, and those of directories made for it. */
+static void sync_parents(int repo_fd, const struct ref_change *c)
 {
-	_cleanup_free_ char *path = strdup(name);
-	_cleanup_close_ int fd = -EBADF;
-	char *slash = path ? strrchr(path, '/') : NULL;
+	_cleanup_free_ char *path = strdup(c->name);
+	char *slash;
 
-	if (!slash)
-		return;
-	*slash = '\0';
-	fd = fs_open_beneath(repo_fd, path, O_RDONLY | O_DIRECTORY, 0);
-	if (fd >= 0)
-		(void)fsync(
-			fd); /* the ref itself is written; only the rename is not yet */
+	while (path && (slash = strrchr(path, '/'))) {
+		_cleanup_close_ int fd = -EBADF;
+
+		*slash = '\0';
+		fd = fs_open_beneath(repo_fd, path, O_RDONLY | O_DIRECTORY, 0);
+		if (fd >= 0)
+			(void)fsync(fd);
+		if (!c->made_parents)
+			return;
+	}
 }
 
 /* Is a ref being made above this one, among the same changes? Returns it, or NULL. */
@@ -391,15 +444,8 @@ static const char *new_parent(struct ref_change **sorted, size_t count, const ch
 }
 
 /* Changes that contradict each other: two of one ref, or of "a" and "a/b". */
-static int refuse_contradictions(struct ref_change *changes, size_t count)
+static void refuse_contradictions(struct ref_change **sorted, size_t count)
 {
-	_cleanup_free_ struct ref_change **sorted = calloc(count, sizeof(*sorted));
-
-	if (!sorted)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
-		sorted[i] = &changes[i];
-	qsort(sorted, count, sizeof(*sorted), by_change_name);
 	for (size_t i = 0; i < count; i++) {
 		struct ref_change *c = sorted[i];
 		bool twin = (i > 0 && str_equal(sorted[i - 1]->name, c->name)) ||
@@ -416,46 +462,55 @@ static int refuse_contradictions(struct ref_change *changes, size_t count)
 			fail(c, "'%s' exists; cannot create '%s'", parent, c->name);
 		}
 	}
-	return 0;
 }
 
-static bool any_failed(const struct ref_change *changes, size_t count)
+static bool any_failed(struct ref_change *const *list, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (changes[i].message)
+		if (list[i]->message)
 			return true;
 	return false;
 }
 
-static void finish(int repo_fd, struct ref_change *changes, size_t count, bool sync_all)
+static void finish(const struct batch *b)
 {
-	for (size_t i = 0; i < count; i++) {
-		struct ref_change *c = &changes[i];
+	for (size_t i = 0; i < b->count; i++) {
+		struct ref_change *c = b->list[i];
 		int r;
 
 		if (c->message)
 			continue;
-		r = commit(repo_fd, c);
+		r = commit(b->repo_fd, c);
 		if (r < 0)
 			fail(c, "%s", strerror(-r));
-		else if (!sync_all && c->state == CHANGE_LOCKED)
-			sync_parent(repo_fd, c->name);
+		else if (b->sync_each && c->state == CHANGE_LOCKED)
+			sync_parents(b->repo_fd, c);
 	}
-	if (sync_all)
-		(void)syncfs(repo_fd);
+	if (!b->sync_each)
+		(void)syncfs(b->repo_fd);
 }
 
-static bool needs_packed(const struct refs *refs, const struct ref_change *changes,
-			 size_t count)
+/* Is there something that concerns packed-refs, as far as can be said before the refs are read? */
+static bool may_need_packed(const struct batch *b)
 {
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < b->count; i++)
+		if (!b->list[i]->message &&
+		    (b->list[i]->state == CHANGE_PACKED || is_removal(b->list[i])))
+			return true;
+	return false;
+}
+
+static bool needs_packed(const struct batch *b, const struct refs *refs)
+{
+	for (size_t i = 0; i < b->count; i++) {
+		const struct ref_change *c = b->list[i];
 		const struct ref *ref;
 
-		if (changes[i].message)
+		if (c->message)
 			continue;
-		if (changes[i].state == CHANGE_PACKED)
+		if (c->state == CHANGE_PACKED)
 			return true;
-		ref = is_removal(&changes[i]) ? refs_find(refs, changes[i].name) : NULL;
+		ref = is_removal(c) ? refs_find(refs, c->name) : NULL;
 		/* a file may hide an older value in packed-refs that would come back */
 		if (ref && (ref->packed || refs->packed_data[0]))
 			return true;
@@ -463,70 +518,118 @@ static bool needs_packed(const struct refs *refs, const struct ref_change *chang
 	return false;
 }
 
-static void fail_all(int repo_fd, struct ref_change *changes, size_t count,
-		     const char *why)
+static void release_all(struct batch *b)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (changes[i].message)
-			continue;
-		unlock(repo_fd, &changes[i]);
-		fail(&changes[i], "%s", why);
-	}
+	for (size_t i = 0; i < b->count; i++)
+		if (!b->list[i]->message)
+			unlock(b, b->list[i]);
+	unlock_packed(b);
 }
 
-static void release_all(int repo_fd, struct ref_change *changes, size_t count)
+static int fail_all(struct batch *b, int error)
 {
-	for (size_t i = 0; i < count; i++)
-		if (!changes[i].message)
-			unlock(repo_fd, &changes[i]);
+	release_all(b);
+	for (size_t i = 0; i < b->count; i++)
+		if (!b->list[i]->message)
+			fail(b->list[i], "%s", strerror(-error));
+	return REFS_E_SOME_FAILED;
 }
 
-static size_t count_new(const struct ref_change *changes, size_t count)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < count; i++)
-		n += git_oid_is_zero(&changes[i].old_oid) && !is_removal(&changes[i]);
-	return n;
-}
-
-int refs_apply(int repo_fd, struct ref_change *changes, size_t count, bool atomic)
+/* With everything locked: check, then change. */
+static int apply_locked(struct batch *b)
 {
 	_cleanup_refs_ struct refs refs = { 0 };
-	bool pack_new = count_new(changes, count) >= PACK_FROM;
-	bool sync_each = count <= SYNC_EACH_MAX;
 	int r;
+
+	r = refs_load(b->repo_fd, &refs);
+	if (r < 0)
+		return fail_all(b, r);
+	for (size_t i = 0; i < b->count; i++)
+		if (!b->list[i]->message)
+			check(b, &refs, b->list[i]);
+	if ((b->flags & REFS_ATOMIC) && any_failed(b->list, b->count)) {
+		release_all(b);
+		return REFS_E_SOME_FAILED;
+	}
+	if (!b->sync_each)
+		(void)syncfs(
+			b->repo_fd); /* a failure shows again when locks are renamed */
+	r = needs_packed(b, &refs) ? update_packed(b) : 0;
+	if (r < 0)
+		return fail_all(b, r);
+	unlock_packed(b);
+	finish(b);
+	return any_failed(b->list, b->count) ? REFS_E_SOME_FAILED : REFS_E_OK;
+}
+
+static int apply(int repo_fd, struct ref_change **list, size_t count, unsigned flags)
+{
+	struct batch b = {
+		.repo_fd = repo_fd,
+		.list = list,
+		.count = count,
+		.flags = flags,
+		.sync_each = count <= SYNC_EACH_MAX,
+		.packed_lock_fd = -EBADF,
+	};
+	size_t count_new = 0;
 
 	if (count == 0)
 		return REFS_E_OK;
-	r = refs_load(repo_fd, &refs);
-	if (r < 0)
-		return r;
-	r = refuse_contradictions(changes, count);
-	if (r < 0)
-		return r;
 	for (size_t i = 0; i < count; i++)
-		if (!changes[i].message)
-			lock(repo_fd, &refs, &changes[i],
-			     pack_new && git_oid_is_zero(&changes[i].old_oid) &&
-				     !is_removal(&changes[i]),
-			     sync_each);
-	if (atomic && any_failed(changes, count)) {
-		release_all(repo_fd, changes, count);
-		return REFS_E_SOME_FAILED;
+		count_new += is_new(list[i]);
+	b.pack_new = count_new >= PACK_FROM;
+	for (size_t i = 0; i < count; i++)
+		if (!list[i]->message)
+			lock(&b, list[i]);
+	if (may_need_packed(&b)) {
+		b.packed_lock_fd = lock_packed(&b);
+		if (b.packed_lock_fd < 0)
+			return fail_all(&b, b.packed_lock_fd);
 	}
-	if (!sync_each)
-		(void)syncfs(
-			repo_fd); /* a failure shows again when the locks are renamed */
-	if (needs_packed(&refs, changes, count)) {
-		r = update_packed(repo_fd, changes, count);
-		if (r < 0) {
-			fail_all(repo_fd, changes, count, strerror(-r));
-			return REFS_E_SOME_FAILED;
-		}
-	}
-	finish(repo_fd, changes, count, !sync_each);
-	return any_failed(changes, count) ? REFS_E_SOME_FAILED : REFS_E_OK;
+	return apply_locked(&b);
+}
+
+/* Sorted: the removals first, then the others. Returns how many removals there are. */
+static size_t split(struct ref_change *changes, size_t count, struct ref_change **list)
+{
+	size_t removals = 0, at = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (is_removal(&changes[i]))
+			list[removals++] = &changes[i];
+	at = removals;
+	for (size_t i = 0; i < count; i++)
+		if (!is_removal(&changes[i]))
+			list[at++] = &changes[i];
+	qsort(list, removals, sizeof(*list), by_change_name);
+	qsort(list + removals, count - removals, sizeof(*list), by_change_name);
+	return removals;
+}
+
+int refs_apply(int repo_fd, struct ref_change *changes, size_t count, unsigned flags)
+{
+	_cleanup_free_ struct ref_change **list = NULL;
+	size_t removals;
+	int r, s;
+
+	if (count == 0)
+		return REFS_E_OK;
+	list = calloc(count, sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		list[i] = &changes[i];
+	qsort(list, count, sizeof(*list), by_change_name);
+	refuse_contradictions(list, count);
+	if (flags & REFS_ATOMIC)
+		return apply(repo_fd, list, count, flags);
+
+	/* "a" makes room for "a/b" */
+	removals = split(changes, count, list);
+	r = apply(repo_fd, list, removals, flags);
+	s = apply(repo_fd, list + removals, count - removals, flags);
+	return r != REFS_E_OK ? r : s;
 }
 
 int refs_set_head(int repo_fd, const char *name)

@@ -71,7 +71,7 @@ int upkeep_update_ref(const char *path, const char *ref, const char *old_hex,
 	r = boundary_settle(&store, &change.new_oid);
 	if (r != 0)
 		return error_internal(err, r < 0 ? r : -EFBIG, "write %s/shallow", path);
-	r = refs_apply(store.fd, &change, 1, true);
+	r = refs_apply(store.fd, &change, 1, REFS_ATOMIC | REFS_SOLE_WRITER);
 	why = change.message;
 	if (r < 0)
 		return error_internal(err, r, "update %s", ref);

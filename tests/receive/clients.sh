@@ -410,6 +410,21 @@ many_new_refs() {
 }
 check "100,000 new refs in one push" many_new_refs
 
+packed_full() { # what is written must be read again
+	fresh || return 1
+	perl -e '$| = 1; print "# pack-refs with: sorted \n"; printf "%s refs/heads/a/%s%04d\n", $ARGV[0], "x" x 60000, $_ for 1 .. 2234' "$old" > r.git/packed-refs
+	local before
+	before=$(stat -c %s r.git/packed-refs)
+	[ "$before" -lt $((128 << 20)) ] && [ "$before" -gt $(((128 << 20) - 100000)) ] || fail "size $before" || return 1
+	{ line "$zero $old refs/heads/b/0\0report-status"; perl -e '
+		for (1 .. 2000) { my $l = "'"$zero $old"' refs/heads/b/$_"; printf "%04x%s", length($l) + 4, $l }'
+		flush; empty_pack; } > req
+	serve req
+	contains "$(tr '\0' ' ' < out | grep -a '^00' | grep -av shallow | tail -c 1000)" 'ng refs/heads/b/1999 failed to update ref' &&
+		contains "$(head -c 1000 err)" 'File too large' && equal "$before" "$(stat -c %s r.git/packed-refs)" size
+}
+check "a packed-refs that would be too large" packed_full
+
 swept() {
 	fresh || return 1
 	local dead=r.git/objects/incoming-00000000dead live=r.git/objects/incoming-00000000beef

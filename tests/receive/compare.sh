@@ -256,6 +256,36 @@ directory_left_empty() {
 	push :refs/heads/up/down
 	push main:refs/heads/up
 }
+scenario below_a_deleted_branch
+below_a_deleted_branch() {
+	push :side main:refs/heads/side/below
+	r pack-refs --all
+	push :side/below main:refs/heads/side/other/below
+	push :side/other/below main:refs/heads/side
+}
+scenario below_a_deleted_branch_atomic
+below_a_deleted_branch_atomic() {
+	push --atomic :side main:refs/heads/side/below
+	push main:refs/heads/up/down
+	push --atomic :up/down main:refs/heads/up
+}
+scenario below_a_missing_branch
+below_a_missing_branch() { push main:refs/heads/new main:refs/heads/new/below; }
+scenario too_long_name_atomic
+too_long_name_atomic() { push --atomic main "main:refs/heads/$(printf 'a%.0s' {1..252})" | sed 's/aaa*/a/g'; }
+scenario too_long_name_among_many
+too_long_name_among_many() {
+	for i in $(seq 1 300); do echo "create refs/heads/b/$i $(w rev-parse main)"; done | w update-ref --stdin
+	push -q 'refs/heads/b/*:refs/heads/b/*' "main:refs/heads/b/$(printf 'a%.0s' {1..252})" | sed 's/aaa*/a/g'
+}
+scenario locked
+locked() {
+	: > r.git/refs/heads/main.lock
+	# git goes on with advice
+	push main main:other | sed -E -e 's/(File exists)\..*/\1/' -e '/^remote: (Another|an editor|are term|may have|remove the)/d' \
+		-e '/^remote: *$/d'
+	rm r.git/refs/heads/main.lock
+}
 scenario deny_deletes
 deny_deletes() {
 	r config receive.denyDeletes true

@@ -206,6 +206,32 @@ tags() {
 }
 check "a tag is stored and deploys nothing" tags
 
+killed_writer() { # its lock files are all that is left of it
+	fresh ok && push main && push main:refs/tags/a main:refs/tags/b && mkdir -p r.git/refs/heads || return 1
+	git -C r.git pack-refs --all
+	: > r.git/refs/heads/main.lock && : > r.git/packed-refs.lock
+	job_moves "$first" && refs_are "refs/heads/main refs/tags/a refs/tags/b " || return 1
+	: > r.git/refs/tags/a.lock && : > r.git/packed-refs.lock && : > r.git/refs/tags/c.lock
+	push :refs/tags/a main:refs/tags/c
+	equal 0 "$status" && refs_are "refs/heads/main refs/tags/b refs/tags/c " || return 1
+	commit_file 100644 x y && : > r.git/refs/heads/main.lock && push -o detach main
+	equal 0 "$status" && equal "$(git -C w rev-parse main)" "$(git -C r.git rev-parse main)" &&
+		equal "" "$(find r.git -name '*.lock' ! -name 'hostkit*')" "locks"
+}
+check "lock files of a writer that was killed" killed_writer
+
+long_names() {
+	local name
+	name=$(printf 'a%.0s' {1..251})
+	fresh ok && push main "main:refs/tags/$name"
+	equal 1 "$status" && contains "$output" 'funny ref .* the name is too long' && contains "$output" 'funny refname' &&
+		refs_are "" || return 1
+	name=$(printf 'a%.0s' {1..240})
+	push "main:refs/tags/$name/$name/$name/$name/$name" && contains "$output" 'the name is too long' && refs_are "" || return 1
+	push "main:refs/tags/$name/$name" && equal 0 "$status"
+}
+check "names too long" long_names
+
 other_refs() {
 	fresh ok && push main:refs/notes/x main:refs/replace/y
 	untouched && contains "$output" 'Only branches and tags' && contains "$output" 'COMMIT:refs/tags/NAME'

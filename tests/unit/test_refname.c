@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "base/macro.h"
+#include "base/str.h"
 #include "receiver/refname.h"
 
 static void test_names(void **state _unused_)
@@ -61,10 +61,35 @@ static void test_names(void **state _unused_)
 	}
 }
 
+static void test_lengths(void **state _unused_)
+{
+	static const struct {
+		const char *what;
+		int components, size;
+		bool too_long;
+	} cases[] = {
+		{ "a component that fits with .lock", 1, 250, false },
+		{ "one byte more", 1, 251, true },
+		{ "many components", 15, 250, false },
+		{ "longer than a path", 17, 250, true },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_strbuf_ struct strbuf name = { 0 };
+
+		strbuf_str(&name, "refs");
+		for (int n = 0; n < cases[i].components; n++)
+			strbuf_format(&name, "/%0*d", cases[i].size, n);
+		if (refname_is_too_long(strbuf_get(&name)) != cases[i].too_long)
+			fail_msg("%s", cases[i].what);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_lengths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
