@@ -22,6 +22,18 @@
 /* Work of each kind of entry in a directory. */
 typedef int each_entry(struct quarantine *q, int dir_fd, const char *name);
 
+/* The next entry, or NULL: at the end, or with a negative errno value in *r. */
+static struct dirent *next_entry(DIR *dir, int *r)
+{
+	struct dirent *entry;
+
+	errno = 0;
+	entry = readdir(dir);
+	if (!entry && errno != 0)
+		*r = -errno;
+	return entry;
+}
+
 static int for_each(struct quarantine *q, int parent_fd, const char *path, each_entry *fn)
 {
 	struct dirent *entry;
@@ -37,7 +49,7 @@ static int for_each(struct quarantine *q, int parent_fd, const char *path, each_
 		fd_close(fd);
 		return r;
 	}
-	while (r >= 0 && (entry = readdir(dir)))
+	while (r >= 0 && (entry = next_entry(dir, &r)))
 		if (entry->d_name[0] != '.')
 			r = fn(q, dirfd(dir), entry->d_name);
 	closedir(dir);
@@ -267,7 +279,9 @@ static int move_fanout(struct quarantine *q, int dir_fd, const char *name)
 
 	if (!is_fanout(name))
 		return 0;
-	if (mkdirat(q->store->objects_fd, name, 0777) < 0 && errno != EEXIST)
+	if (mkdirat(q->store->objects_fd, name, 0777) == 0)
+		q->made_directories = true;
+	else if (errno != EEXIST)
 		return -errno;
 	to_fd = openat(q->store->objects_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	from_fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -277,7 +291,7 @@ static int move_fanout(struct quarantine *q, int dir_fd, const char *name)
 	if (!dir)
 		return -errno;
 	from_fd = -EBADF; /* the stream owns it */
-	while (r == 0 && (entry = readdir(dir)))
+	while (r == 0 && (entry = next_entry(dir, &r)))
 		if (entry->d_name[0] != '.')
 			r = move_file(q, dirfd(dir), entry->d_name, to_fd);
 	closedir(dir);
@@ -290,7 +304,9 @@ static int open_pack_directory(struct quarantine *q)
 {
 	int fd;
 
-	if (mkdirat(q->store->objects_fd, "pack", 0777) < 0 && errno != EEXIST)
+	if (mkdirat(q->store->objects_fd, "pack", 0777) == 0)
+		q->made_directories = true;
+	else if (errno != EEXIST)
 		return -errno;
 	fd = openat(q->store->objects_fd, "pack", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
@@ -309,7 +325,7 @@ static int move_suffix(struct quarantine *q, int to_fd, const char *suffix,
 		return -errno;
 	fd = -EBADF; /* the stream owns it */
 	rewinddir(dir);
-	while (r == 0 && (entry = readdir(dir))) {
+	while (r == 0 && (entry = next_entry(dir, &r))) {
 		if (!str_has_suffix(entry->d_name, suffix))
 			continue;
 		r = move_file(q, q->pack_fd, entry->d_name, to_fd);
@@ -338,6 +354,8 @@ static int migrate(struct quarantine *q)
 	if (r == 0)
 		r = move_suffix(q, pack_fd, ".idx", &moved);
 	if (r == 0 && moved && fsync(pack_fd) < 0)
+		r = -errno;
+	if (r == 0 && q->made_directories && fsync(q->store->objects_fd) < 0)
 		r = -errno;
 	return r;
 }

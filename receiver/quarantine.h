@@ -11,14 +11,15 @@
 
 struct quarantine {
 	struct store *store;
-	char *name; /* below objects/; NULL: none was made */
-	int fd;      /* locked while it is in use */
-	int pack_fd; /* its pack/ */
+	char *name;            /* below objects/; NULL: none was made */
+	int fd;                /* locked while it is in use */
+	int pack_fd;           /* its pack/ */
+	bool made_directories; /* in the store, for what was moved */
 };
 
 /*
- * Make a fresh quarantine (0700), sweep those whose process was killed, and let the store's objects be
- * found in it as well.
+ * Make a fresh quarantine (0700), and sweep those whose process was killed. Its objects are found by nobody
+ * until it is made an alternate of the store's.
  */
 int quarantine_open(struct store *store, struct quarantine *ret_quarantine,
 		    struct error *err) _must_check_;

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <dirent.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/fs.h"
 #include "base/io.h"
@@ -182,6 +183,29 @@ static int add_loose(struct refs *refs, int repo_fd, const char *name)
 	return r;
 }
 
+/* Some file systems do not tell. */
+static bool is_directory(int dir_fd, const struct dirent *entry)
+{
+	struct stat st;
+
+	if (entry->d_type != DT_UNKNOWN)
+		return entry->d_type == DT_DIR;
+	return fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISDIR(st.st_mode);
+}
+
+/* The next entry, or NULL: at the end, or with a negative errno value in *r. */
+static struct dirent *next_entry(DIR *dir, int *r)
+{
+	struct dirent *entry;
+
+	errno = 0;
+	entry = readdir(dir);
+	if (!entry && errno != 0)
+		*r = -errno;
+	return entry;
+}
+
 static int walk(struct refs *refs, int repo_fd, const char *path, int depth)
 {
 	struct dirent *entry;
@@ -197,17 +221,19 @@ static int walk(struct refs *refs, int repo_fd, const char *path, int depth)
 		fd_close(fd);
 		return r;
 	}
-	while (r >= 0 && (entry = readdir(dir))) {
+	while (r >= 0 && (entry = next_entry(dir, &r))) {
 		_cleanup_free_ char *child = NULL;
+		bool below;
 
 		if (entry->d_name[0] == '.' || str_has_suffix(entry->d_name, ".lock"))
 			continue;
 		child = str_format("%s/%s", path, entry->d_name);
+		below = is_directory(dirfd(dir), entry);
 		if (!child)
 			r = -ENOMEM;
-		else if (entry->d_type == DT_DIR && depth < DEPTH_MAX)
+		else if (below && depth < DEPTH_MAX)
 			r = walk(refs, repo_fd, child, depth + 1);
-		else if (entry->d_type != DT_DIR)
+		else if (!below)
 			r = add_loose(refs, repo_fd, child);
 	}
 	closedir(dir);
