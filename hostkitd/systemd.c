@@ -190,26 +190,37 @@ static void call_finish(struct call *call, int result, struct error *err)
 		watch_check(systemd, watch); /* it may have been quick */
 }
 
+/*
+ * systemd merges a job into one of the same unit that is under way, and all who asked are told the same
+ * path. Whoever hears of its end may ask for more: search the list anew each time.
+ */
+static struct call *call_of_job(struct systemd *systemd, const char *path)
+{
+	struct call *call;
+
+	LIST_FOREACH(call, &systemd->calls, list)
+	if (call->job && str_equal(call->job, path))
+		return call;
+	return NULL;
+}
+
 static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *bus_err)
 {
 	struct systemd *systemd = userdata;
-	_cleanup_error_ struct error err = ERROR_INIT;
 	const char *path, *unit, *result;
 	struct call *call;
-	int r;
 
 	(void)bus_err;
 	if (sd_bus_message_read(m, "uoss", NULL, &path, &unit, &result) < 0)
 		return 0;
-	LIST_FOREACH(call, &systemd->calls, list)
-	if (call->job && str_equal(call->job, path))
-		break;
-	if (!call)
-		return 0;
-	r = str_equal(result, "done") ? 0 : -ECHILD;
-	if (r < 0)
-		error_internal(&err, r, "%s: %s", call->what, result);
-	call_finish(call, r, &err);
+	while ((call = call_of_job(systemd, path))) {
+		_cleanup_error_ struct error err = ERROR_INIT;
+		int r = str_equal(result, "done") ? 0 : -ECHILD;
+
+		if (r < 0)
+			error_internal(&err, r, "%s: %s", call->what, result);
+		call_finish(call, r, &err);
+	}
 	return 0;
 }
 

@@ -26,8 +26,9 @@ int systemd_open(sd_event *event, struct systemd **ret_systemd, struct error *er
 struct systemd *systemd_close(struct systemd *systemd);
 
 /*
- * Call "StartUnit", "RestartUnit" or "StopUnit" and wait until systemd has finished. fn is called exactly once
- * if this returns 0.
+ * Call "StartUnit", "RestartUnit", "StopUnit" or "ReloadUnit" and wait until systemd has finished. fn is called
+ * exactly once if this returns 0, also when systemd makes one of several calls for the unit, or drops the call
+ * for one that contradicts it (a failure).
  */
 int systemd_unit_job(struct systemd *systemd, const char *method, const char *unit,
 		     systemd_fn fn, void *userdata, struct error *err) _must_check_;
