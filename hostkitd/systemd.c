@@ -16,6 +16,10 @@
 
 /* Properties are read while the loop stands still: systemd answers at once or is in trouble. */
 #define PROPERTY_TIMEOUT_USEC (5ull * 1000000)
+/* Whether a unit starts, and how long that takes, is its own affair: sd_bus_call_async(3), no limit. */
+#define CALL_TIMEOUT_USEC UINT64_MAX
+/* After a failure to find out whether a unit runs. */
+#define WATCH_RETRY_USEC (1ull * 1000000)
 
 /* A call that waits for its answer, then perhaps for a job of systemd. */
 struct call {
@@ -33,6 +37,8 @@ LIST_HEAD(call_list, call);
 
 struct watch {
 	LIST_ENTRY(watch) list;
+	struct systemd *systemd;
+	sd_event_source *retry; /* NULL: the last look at it went well */
 	char *unit;
 	char *path;
 	systemd_end_fn end;
@@ -58,6 +64,7 @@ static void call_free(struct call *call)
 static void watch_free(struct watch *watch)
 {
 	LIST_REMOVE(watch, list);
+	sd_event_source_disable_unref(watch->retry);
 	free(watch->unit);
 	free(watch->path);
 	free(watch);
@@ -94,45 +101,116 @@ static void unit_release(struct systemd *systemd, const char *unit)
 	systemd_reset_failed(systemd, unit);
 }
 
+/* The exit status, or negative when systemd cannot be asked. */
 static int service_status(struct systemd *systemd, const char *path)
 {
 	_cleanup_free_ char *result = NULL;
 	int32_t code = 0, status = 0;
+	int r = get_string(systemd, path, SERVICE, "Result", &result);
 
-	if (get_string(systemd, path, SERVICE, "Result", &result) >= 0 &&
-	    str_equal(result, "timeout"))
+	if (r < 0)
+		return r;
+	if (str_equal(result, "timeout"))
 		return SYSTEMD_STATUS_TIMEOUT;
-	if (sd_bus_get_property_trivial(systemd->bus, BUS_NAME, path, SERVICE,
-					"ExecMainCode", NULL, 'i', &code) < 0 ||
-	    sd_bus_get_property_trivial(systemd->bus, BUS_NAME, path, SERVICE,
-					"ExecMainStatus", NULL, 'i', &status) < 0)
-		return 255;
+	r = sd_bus_get_property_trivial(systemd->bus, BUS_NAME, path, SERVICE,
+					"ExecMainCode", NULL, 'i', &code);
+	if (r >= 0)
+		r = sd_bus_get_property_trivial(systemd->bus, BUS_NAME, path, SERVICE,
+						"ExecMainStatus", NULL, 'i', &status);
+	if (r < 0)
+		return r;
 	return code == CLD_EXITED || code == 0 ? status : 128 + status;
 }
 
-/* -1: still runs */
-static int unit_ended(struct systemd *systemd, const char *path)
+/*
+ * Returns 1, 0 or negative. systemd loads a unit it is asked about and calls one it does not know
+ * inactive: a failure is trouble with the bus and says nothing about the unit.
+ */
+static int path_is_active(struct systemd *systemd, const char *path)
 {
 	_cleanup_free_ char *active = NULL;
+	int r = get_string(systemd, path, UNIT, "ActiveState", &active);
 
-	if (get_string(systemd, path, UNIT, "ActiveState", &active) < 0)
-		return 255; /* forgotten, so it ended without us */
-	if (!str_equal(active, "inactive") && !str_equal(active, "failed"))
-		return -1;
-	return service_status(systemd, path);
+	if (r < 0)
+		return r;
+	return !str_equal(active, "inactive") && !str_equal(active, "failed");
 }
 
-static void watch_check(struct systemd *systemd, struct watch *watch)
+/* Returns 1 with its status, 0 it still runs, or negative when nobody can tell. */
+static int unit_ended(struct systemd *systemd, const char *path, int *ret_status)
 {
-	systemd_end_fn end = watch->end;
-	void *userdata = watch->userdata;
-	int status = unit_ended(systemd, watch->path);
+	int r = path_is_active(systemd, path);
 
-	if (status < 0)
-		return;
-	unit_release(systemd, watch->unit);
-	watch_free(watch);
-	end(userdata, status);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = service_status(systemd, path);
+	if (r < 0)
+		return r;
+	*ret_status = r;
+	return 1;
+}
+
+static struct watch *watch_of_path(struct systemd *systemd, const char *path)
+{
+	struct watch *watch;
+
+	LIST_FOREACH(watch, &systemd->watches, list)
+	if (watch->path && str_equal(watch->path, path))
+		return watch;
+	return NULL;
+}
+
+/* All who watch the unit hear of it now: once it is released systemd may forget how it ended. */
+static void watch_end(struct watch *watch, int status)
+{
+	_cleanup_free_ char *path = TAKE_PTR(watch->path);
+	struct systemd *systemd = watch->systemd;
+
+	for (; watch; watch = watch_of_path(systemd, path)) {
+		systemd_end_fn end = watch->end;
+		void *userdata = watch->userdata;
+
+		unit_release(systemd, watch->unit);
+		watch_free(watch);
+		end(userdata, status);
+	}
+}
+
+static void watch_check(struct watch *watch);
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
+{
+	(void)source;
+	(void)usec;
+	watch_check(userdata);
+	return 0;
+}
+
+/* The signal that it has ended came and will not come again: ask until there is an answer. */
+static void watch_retry(struct watch *watch, int why)
+{
+	int r;
+
+	if (!watch->retry)
+		log_warning("state of %s: %s, asking again", watch->unit, strerror(-why));
+	watch->retry = sd_event_source_disable_unref(watch->retry);
+	r = sd_event_add_time_relative(sd_bus_get_event(watch->systemd->bus),
+				       &watch->retry, CLOCK_MONOTONIC, WATCH_RETRY_USEC,
+				       0, on_retry, watch);
+	if (r < 0)
+		log_err("state of %s: %s, not asking again", watch->unit, strerror(-r));
+}
+
+static void watch_check(struct watch *watch)
+{
+	int status, r = unit_ended(watch->systemd, watch->path, &status);
+
+	if (r < 0)
+		watch_retry(watch, r);
+	else if (r == 0)
+		watch->retry = sd_event_source_disable_unref(watch->retry);
+	else
+		watch_end(watch, status);
 }
 
 static int watch_add(struct systemd *systemd, const char *unit, systemd_end_fn end,
@@ -142,7 +220,7 @@ static int watch_add(struct systemd *systemd, const char *unit, systemd_end_fn e
 
 	if (!watch)
 		return -ENOMEM;
-	*watch = (struct watch){ .end = end, .userdata = userdata };
+	*watch = (struct watch){ .systemd = systemd, .end = end, .userdata = userdata };
 	LIST_INSERT_HEAD(&systemd->watches, watch, list);
 	watch->unit = strdup(unit);
 	watch->path = unit_path(unit);
@@ -158,14 +236,11 @@ static int on_unit_changed(sd_bus_message *m, void *userdata, sd_bus_error *bus_
 {
 	struct systemd *systemd = userdata;
 	const char *path = sd_bus_message_get_path(m);
-	struct watch *watch;
+	struct watch *watch = watch_of_path(systemd, path);
 
 	(void)bus_err;
-	LIST_FOREACH(watch, &systemd->watches, list)
-	if (str_equal(watch->path, path)) {
-		watch_check(systemd, watch);
-		break;
-	}
+	if (watch)
+		watch_check(watch);
 	return 0;
 }
 
@@ -187,7 +262,7 @@ static void call_finish(struct call *call, int result, struct error *err)
 	call_free(call);
 	fn(userdata, result, err);
 	if (watch)
-		watch_check(systemd, watch); /* it may have been quick */
+		watch_check(watch); /* it may have been quick */
 }
 
 /*
@@ -265,8 +340,19 @@ static struct call *call_new(struct systemd *systemd, const char *method,
 	return call;
 }
 
-static int call_sent(struct call *call, int r, struct error *err)
+static int manager_message(struct systemd *systemd, const char *method,
+			   sd_bus_message **ret_message)
 {
+	return sd_bus_message_new_method_call(systemd->bus, ret_message, BUS_NAME,
+					      MANAGER_PATH, MANAGER, method);
+}
+
+/* r: how well the message was made. */
+static int call_send(struct call *call, sd_bus_message *m, int r, struct error *err)
+{
+	if (r >= 0)
+		r = sd_bus_call_async(call->systemd->bus, NULL, m, on_reply, call,
+				      CALL_TIMEOUT_USEC);
 	if (r >= 0)
 		return 0;
 	error_internal(err, r, "%s", call->what);
@@ -278,29 +364,29 @@ int systemd_unit_job(struct systemd *systemd, const char *method, const char *un
 		     systemd_fn fn, void *userdata, struct error *err)
 {
 	struct call *call = call_new(systemd, method, unit, fn, userdata);
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+	int r;
 
 	if (!call)
 		return error_internal(err, -ENOMEM, "%s", method);
 	call->has_job = true;
-	return call_sent(call,
-			 sd_bus_call_method_async(systemd->bus, NULL, BUS_NAME,
-						  MANAGER_PATH, MANAGER, method, on_reply,
-						  call, "ss", unit, "replace"),
-			 err);
+	r = manager_message(systemd, method, &m);
+	if (r >= 0)
+		r = sd_bus_message_append(m, "ss", unit, "replace");
+	return call_send(call, m, r, err);
 }
 
 int systemd_reload(struct systemd *systemd, systemd_fn fn, void *userdata,
 		   struct error *err)
 {
 	struct call *call = call_new(systemd, "Reload", "", fn, userdata);
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+	int r;
 
 	if (!call)
 		return error_internal(err, -ENOMEM, "Reload");
-	return call_sent(call,
-			 sd_bus_call_method_async(systemd->bus, NULL, BUS_NAME,
-						  MANAGER_PATH, MANAGER, "Reload",
-						  on_reply, call, ""),
-			 err);
+	r = manager_message(systemd, "Reload", &m);
+	return call_send(call, m, r, err);
 }
 
 int systemd_enable(struct systemd *systemd, const char *unit, bool enable, systemd_fn fn,
@@ -308,19 +394,16 @@ int systemd_enable(struct systemd *systemd, const char *unit, bool enable, syste
 {
 	const char *method = enable ? "EnableUnitFiles" : "DisableUnitFiles";
 	struct call *call = call_new(systemd, method, unit, fn, userdata);
+	_cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 	int r;
 
 	if (!call)
 		return error_internal(err, -ENOMEM, "%s", method);
-	if (enable)
-		r = sd_bus_call_method_async(systemd->bus, NULL, BUS_NAME, MANAGER_PATH,
-					     MANAGER, method, on_reply, call, "asbb", 1,
-					     unit, 0, 0);
-	else
-		r = sd_bus_call_method_async(systemd->bus, NULL, BUS_NAME, MANAGER_PATH,
-					     MANAGER, method, on_reply, call, "asb", 1,
-					     unit, 0);
-	return call_sent(call, r, err);
+	r = manager_message(systemd, method, &m);
+	if (r >= 0)
+		r = enable ? sd_bus_message_append(m, "asbb", 1, unit, 0, 0)
+			   : sd_bus_message_append(m, "asb", 1, unit, 0);
+	return call_send(call, m, r, err);
 }
 
 void systemd_reset_failed(struct systemd *systemd, const char *unit)
@@ -334,8 +417,7 @@ int systemd_transient_new(struct systemd *systemd, const char *unit,
 			  sd_bus_message **ret_message, struct error *err)
 {
 	sd_bus_message *m = NULL;
-	int r = sd_bus_message_new_method_call(systemd->bus, &m, BUS_NAME, MANAGER_PATH,
-					       MANAGER, "StartTransientUnit");
+	int r = manager_message(systemd, "StartTransientUnit", &m);
 
 	if (r >= 0)
 		r = sd_bus_message_append(m, "ss", unit, "fail");
@@ -368,9 +450,7 @@ int systemd_transient_start(struct systemd *systemd, sd_bus_message *message,
 	r = sd_bus_message_close_container(m);
 	if (r >= 0)
 		r = sd_bus_message_append(m, "a(sa(sv))", 0);
-	if (r >= 0)
-		r = sd_bus_call_async(systemd->bus, NULL, m, on_reply, call, 0);
-	return call_sent(call, r, err);
+	return call_send(call, m, r, err);
 }
 
 int systemd_watch(struct systemd *systemd, const char *unit, systemd_end_fn end,
@@ -392,13 +472,10 @@ int systemd_watch(struct systemd *systemd, const char *unit, systemd_end_fn end,
 
 int systemd_is_active(struct systemd *systemd, const char *unit, struct error *err)
 {
-	_cleanup_free_ char *path = unit_path(unit), *active = NULL;
+	_cleanup_free_ char *path = unit_path(unit);
+	int r = path ? path_is_active(systemd, path) : -ENOMEM;
 
-	if (!path)
-		return error_internal(err, -ENOMEM, "state of %s", unit);
-	if (get_string(systemd, path, UNIT, "ActiveState", &active) < 0)
-		return 0; /* not loaded */
-	return !str_equal(active, "inactive") && !str_equal(active, "failed");
+	return r < 0 ? error_internal(err, r, "state of %s", unit) : r;
 }
 
 int systemd_last_status(struct systemd *systemd, const char *unit)
@@ -406,12 +483,13 @@ int systemd_last_status(struct systemd *systemd, const char *unit)
 	_cleanup_free_ char *path = unit_path(unit), *load = NULL;
 	int status;
 
-	if (!path || get_string(systemd, path, UNIT, "LoadState", &load) < 0 ||
-	    str_equal(load, "not-found"))
+	if (!path || get_string(systemd, path, UNIT, "LoadState", &load) < 0)
+		return SYSTEMD_STATUS_UNKNOWN;
+	if (str_equal(load, "not-found"))
 		return 0;
 	status = service_status(systemd, path);
 	unit_release(systemd, unit);
-	return status;
+	return status < 0 ? SYSTEMD_STATUS_UNKNOWN : status;
 }
 
 static void read_property(sd_bus_message *m, const char *name, struct unit_record *r)
@@ -461,7 +539,7 @@ static int read_interface(struct systemd *systemd, const char *path,
 	if (r >= 0)
 		r = sd_bus_message_append(m, "s", interface);
 	if (r >= 0)
-		r = sd_bus_call(systemd->bus, m, PROPERTY_TIMEOUT_USEC, NULL, &reply);
+		r = sd_bus_call(systemd->bus, m, 0, NULL, &reply);
 	if (r >= 0)
 		r = sd_bus_message_enter_container(reply, 'a', "{sv}");
 	while (r >= 0 && sd_bus_message_enter_container(reply, 'e', "sv") > 0) {
@@ -526,6 +604,9 @@ int systemd_open(sd_event *event, struct systemd **ret_systemd, struct error *er
 		r = sd_bus_set_exit_on_disconnect(systemd->bus, 1);
 	if (r >= 0)
 		r = systemd_subscribe(systemd);
+	/* from now on the watchdog looks */
+	if (r >= 0)
+		r = sd_bus_set_method_call_timeout(systemd->bus, PROPERTY_TIMEOUT_USEC);
 	if (r < 0) {
 		systemd_close(systemd);
 		return error_internal(err, r, "system bus");

@@ -15,10 +15,11 @@ struct systemd;
 
 /* result: 0, or negative with err. */
 typedef void (*systemd_fn)(void *userdata, int result, struct error *err);
-/* status: exit status of the main process, 128 + N for a signal, SYSTEMD_STATUS_TIMEOUT. */
+/* status: exit status of the main process, 128 + N for a signal, or one of those below. */
 typedef void (*systemd_end_fn)(void *userdata, int status);
 
 #define SYSTEMD_STATUS_TIMEOUT 124 /* RuntimeMaxSec was over, as timeout(1) has it */
+#define SYSTEMD_STATUS_UNKNOWN 255 /* systemd could not be asked */
 
 /* Connect to process 1; everything below is answered by the loop of `event`. */
 int systemd_open(sd_event *event, struct systemd **ret_systemd, struct error *err)
@@ -26,9 +27,9 @@ int systemd_open(sd_event *event, struct systemd **ret_systemd, struct error *er
 struct systemd *systemd_close(struct systemd *systemd);
 
 /*
- * Call "StartUnit", "RestartUnit", "StopUnit" or "ReloadUnit" and wait until systemd has finished. fn is called
- * exactly once if this returns 0, also when systemd makes one of several calls for the unit, or drops the call
- * for one that contradicts it (a failure).
+ * Call "StartUnit", "RestartUnit", "StopUnit" or "ReloadUnit" and wait until systemd has finished, however
+ * long that takes. fn is called exactly once if this returns 0, also when systemd makes one of several calls
+ * for the unit, or drops the call for one that contradicts it (a failure).
  */
 int systemd_unit_job(struct systemd *systemd, const char *method, const char *unit,
 		     systemd_fn fn, void *userdata, struct error *err) _must_check_;
@@ -63,14 +64,17 @@ int systemd_transient_start(struct systemd *systemd, sd_bus_message *message,
 int systemd_watch(struct systemd *systemd, const char *unit, systemd_end_fn end,
 		  void *userdata, struct error *err) _must_check_;
 
-/* What systemd says about a unit now. A unit it does not know is "inactive". */
+/*
+ * What systemd says about a unit now. A unit it does not know is "inactive"; a failure says nothing about
+ * the unit. These stand still until systemd answers, at most five seconds for each property.
+ */
 int systemd_unit_record(struct systemd *systemd, const char *unit,
 			struct unit_record *ret_record, struct error *err) _must_check_;
-/* Is it active or on its way there? */
+/* Is it active or on its way there (1) or not (0)? */
 int systemd_is_active(struct systemd *systemd, const char *unit, struct error *err)
 	_must_check_;
 /*
  * How a unit ended that is not watched: its status if it failed and systemd still knows, 0 if systemd has
- * forgotten it, which it does with what ended well.
+ * forgotten it, which it does with what ended well, SYSTEMD_STATUS_UNKNOWN if systemd cannot be asked.
  */
 int systemd_last_status(struct systemd *systemd, const char *unit);

@@ -1,4 +1,4 @@
-/* Jobs of units, asked of a stand-in for the bus and for process 1 that answers as a case wants. */
+/* Jobs and states of units, asked of a stand-in for the bus and for process 1 that answers as a case wants. */
 #include "unit.h"
 
 #include <errno.h>
@@ -18,11 +18,18 @@
 #define MANAGER "org.freedesktop.systemd1.Manager"
 #define MANAGER_PATH "/org/freedesktop/systemd1"
 #define JOB_PATH "/org/freedesktop/systemd1/job/1"
+#define UNIT_PATH "/org/freedesktop/systemd1/unit/a_2eservice"
+/* More than a property may take. */
+#define SLOW_USEC 5500000
+
 /* -- the stand-in -- */
 
 struct far {
 	sd_bus *bus;
-	unsigned int jobs; /* asked for so far */
+	unsigned int jobs;    /* asked for so far */
+	unsigned int states;  /* times ActiveState was asked for */
+	sd_bus_message *slow; /* answered late */
+	uint64_t slow_usec;
 };
 
 static uint64_t now_usec(void)
@@ -54,6 +61,19 @@ static int far_job_removed(struct far *far, const char *result)
 	return r < 0 ? r : far_send(far, m);
 }
 
+static int far_unit_changed(struct far *far)
+{
+	sd_bus_message *m = NULL;
+	int r = sd_bus_message_new_signal(far->bus, &m, UNIT_PATH,
+					  "org.freedesktop.DBus.Properties",
+					  "PropertiesChanged");
+
+	if (r >= 0)
+		r = sd_bus_message_append(m, "sa{sv}as", "org.freedesktop.systemd1.Unit",
+					  0, 0);
+	return r < 0 ? r : far_send(far, m);
+}
+
 /* Two RestartUnit become one job, which ends as the case has it. */
 static int far_restart(struct far *far, sd_bus_message *m)
 {
@@ -71,6 +91,41 @@ static int far_stop(struct far *far, sd_bus_message *m)
 	return r < 0 ? r : far_job_removed(far, "canceled");
 }
 
+/* "a.service" runs for the two who ask first, then cannot be asked about twice, then has ended with 3. */
+static int far_state(struct far *far, sd_bus_message *m)
+{
+	unsigned int before = far->states++;
+	int r;
+
+	if (before >= 4)
+		return sd_bus_reply_method_return(m, "v", "s", "failed");
+	if (before >= 2)
+		return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_NO_REPLY, "lost");
+	r = sd_bus_reply_method_return(m, "v", "s", "active");
+	return r < 0 || before == 0 ? r : far_unit_changed(far);
+}
+
+static int far_property(struct far *far, sd_bus_message *m)
+{
+	const char *interface, *name;
+
+	if (sd_bus_message_read(m, "ss", &interface, &name) < 0)
+		return -EINVAL;
+	if (strstr(sd_bus_message_get_path(m), "trouble"))
+		return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_NO_REPLY, "lost");
+	if (strstr(sd_bus_message_get_path(m), "mute"))
+		return 1;
+	if (strstr(sd_bus_message_get_path(m), "idle"))
+		return sd_bus_reply_method_return(m, "v", "s", "inactive");
+	if (str_equal(name, "ActiveState"))
+		return far_state(far, m);
+	if (str_equal(name, "ExecMainCode"))
+		return sd_bus_reply_method_return(m, "v", "i", CLD_EXITED);
+	if (str_equal(name, "ExecMainStatus"))
+		return sd_bus_reply_method_return(m, "v", "i", 3);
+	return sd_bus_reply_method_return(m, "v", "s", "exit-code");
+}
+
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *err)
 {
 	struct far *far = userdata;
@@ -81,10 +136,17 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *err)
 		return 0;
 	if (str_equal(member, "Hello"))
 		return sd_bus_reply_method_return(m, "s", ":1.1");
+	if (str_equal(member, "Get"))
+		return far_property(far, m);
 	if (str_equal(member, "RestartUnit"))
 		return far_restart(far, m);
 	if (str_equal(member, "StopUnit"))
 		return far_stop(far, m);
+	if (str_equal(member, "Reload")) {
+		far->slow = sd_bus_message_ref(m);
+		far->slow_usec = now_usec() + SLOW_USEC;
+		return 1;
+	}
 	return sd_bus_message_get_expect_reply(m) ? sd_bus_reply_method_return(m, "") : 1;
 }
 
@@ -103,6 +165,10 @@ static _Noreturn void far_run(int fd)
 		r = sd_bus_process(far.bus, NULL);
 		if (r < 0)
 			_exit(0); /* the test is over */
+		if (far.slow && now_usec() >= far.slow_usec) {
+			(void)sd_bus_reply_method_return(far.slow, "");
+			far.slow = NULL;
+		}
 		if (r == 0 && sd_bus_wait(far.bus, 100000) < 0)
 			_exit(0);
 	}
@@ -117,7 +183,8 @@ struct near {
 	char *directory;
 	char *path;
 	/* what the callbacks noted */
-	unsigned int finished, failed;
+	unsigned int finished, failed, ended;
+	int status;
 };
 
 static int near_setup(void **state)
@@ -173,6 +240,14 @@ static void on_finished(void *userdata, int result, struct error *err)
 	near->failed += result < 0;
 }
 
+static void on_end(void *userdata, int status)
+{
+	struct near *near = userdata;
+
+	near->ended++;
+	near->status = status;
+}
+
 /* Let the loop run until *count is `wanted`, or for ten seconds. */
 static void run_until(struct near *near, const unsigned int *count, unsigned int wanted)
 {
@@ -211,6 +286,46 @@ static void test_dropped_jobs(void **state)
 	assert_int_equal(near->failed, 1);
 }
 
+static void test_watch_through_trouble(void **state)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	struct near *near = *state;
+
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(systemd_watch(near->systemd, "a.service", on_end, near,
+					       &err),
+				 1);
+	run_until(near, &near->ended, 2);
+	assert_int_equal(near->status, 3);
+}
+
+static void test_state_in_trouble(void **state)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	struct near *near = *state;
+
+	assert_int_equal(systemd_is_active(near->systemd, "idle.service", &err), 0);
+	assert_false(error_is_set(&err));
+	assert_true(systemd_is_active(near->systemd, "trouble.service", &err) < 0);
+	assert_true(error_is_set(&err));
+	assert_int_equal(systemd_last_status(near->systemd, "trouble.service"),
+			 SYSTEMD_STATUS_UNKNOWN);
+}
+
+/* A property is given up soon; what systemd was told to do may take longer than that. */
+static void test_patience(void **state)
+{
+	_cleanup_error_ struct error err = ERROR_INIT;
+	struct near *near = *state;
+	uint64_t begun = now_usec();
+
+	assert_int_equal(systemd_reload(near->systemd, on_finished, near, &err), 0);
+	assert_true(systemd_is_active(near->systemd, "mute.service", &err) < 0);
+	assert_true(now_usec() - begun < 8000000);
+	run_until(near, &near->finished, 1);
+	assert_int_equal(near->failed, 0);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, near_setup, near_teardown)
 
 int main(void)
@@ -218,6 +333,9 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		CASE(test_merged_jobs),
 		CASE(test_dropped_jobs),
+		CASE(test_watch_through_trouble),
+		CASE(test_state_in_trouble),
+		CASE(test_patience),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);
