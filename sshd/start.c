@@ -7,13 +7,9 @@
 #include "base/escape.h"
 #include "base/log.h"
 #include "base/packet.h"
+#include "protocol/status.h"
 #include "sshd/exec_line.h"
 #include "sshd/internal.h"
-
-/* Exit statuses as docs/commands.md has them. */
-#define STATUS_FAILED 1
-#define STATUS_USAGE 2
-#define STATUS_DENIED 3
 
 void channel_fail(struct channel *channel, uint32_t status, const char *fmt, ...)
 {
@@ -33,28 +29,13 @@ void channel_fail(struct channel *channel, uint32_t status, const char *fmt, ...
 	channel->status = status;
 }
 
-static uint32_t status_of(const struct error *err)
-{
-	if (!err->code)
-		return STATUS_FAILED;
-	switch (err->number) {
-	case -EINVAL:
-		return STATUS_USAGE;
-	case -ENOENT:
-	case -EACCES:
-	case -EPERM:
-		return STATUS_DENIED;
-	default:
-		return STATUS_FAILED;
-	}
-}
-
 static void fail_with(struct channel *channel, const struct error *err)
 {
 	const char *end = channel->terminal ? "\r\n" : "\n";
 
-	channel_fail(channel, status_of(err), "%s%s%s%s", error_text(err, false),
-		     err->suggestion ? end : "", err->suggestion ? " !     Try: " : "",
+	channel_fail(channel, status_of_error(err->code, err->number), "%s%s%s%s",
+		     error_text(err, false), err->suggestion ? end : "",
+		     err->suggestion ? " !     Try: " : "",
 		     err->suggestion ? err->suggestion : "");
 }
 

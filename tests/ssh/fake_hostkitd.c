@@ -344,6 +344,12 @@ static void handle(struct peer *peer, struct packet *packet)
 		if (str_equal(project, "missing"))
 			answer_error(peer, op, serial, -ENOENT, "PROJECT_NOT_FOUND",
 				     "project 'missing' does not exist");
+		else if (str_equal(project, "busy"))
+			answer_error(peer, op, serial, -EBUSY, "PROJECT_LOCKED",
+				     "job 1 is at work on 'busy'");
+		else if (str_equal(project, "often"))
+			answer_error(peer, op, serial, -EAGAIN, "RATE_LIMIT_EXCEEDED",
+				     "too many commands at once");
 		else
 			start(peer, op, serial, &order);
 	} else if (peer->name && op == REQUEST_OPEN_VERB) {

@@ -223,6 +223,12 @@ bad_lines() {
 }
 run "bad command lines and projects: one clear complaint" bad_lines
 
+refusal_statuses() {
+	status_is 3 on git-upload-pack missing && status_is 4 on git-upload-pack busy &&
+		status_is 9 on git-upload-pack often
+}
+run "what hostkitd refuses ends with the documented status" refusal_statuses
+
 # --- git
 
 git_over_ssh() {
