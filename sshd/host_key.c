@@ -3,9 +3,10 @@
 #include "sshd/host_key.h"
 
 #include <fcntl.h>
-#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
+#include "base/fs.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/str.h"
@@ -76,21 +77,23 @@ static int host_key_exists(const char *file, struct error *err)
 	return 1;
 }
 
-/* Under another name first: a key that is only half written must never be taken for one. */
-static int host_key_write(ssh_key key, const char *file, struct error *err)
+/* Whole or not at all, also after a power cut: a second key would look like somebody else's server. */
+static int host_key_write(ssh_key key, const char *path, enum host_key_type type,
+			  struct error *err)
 {
-	_cleanup_free_ char *fresh = str_format("%s.new", file);
-	_cleanup_close_ int fd = -EBADF;
+	_cleanup_close_ int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const char *name = host_keys[type].name;
+	char *text = NULL;
+	int r;
 
-	if (!fresh)
-		return error_internal(err, -ENOMEM, "host key");
-	(void)unlink(fresh); /* left over from a start that was cut short */
-	if (ssh_pki_export_privkey_file(key, NULL, NULL, NULL, fresh) != SSH_OK)
-		return error_internal(err, -EIO, "write host key %s", fresh);
-	fd = open(fresh, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fchmod(fd, 0600) < 0 || fsync(fd) < 0 || rename(fresh, file) < 0)
-		return error_internal(err, -errno, "write host key %s", file);
-	return 0;
+	if (dir_fd < 0)
+		return error_internal(err, -errno, "open %s", path);
+	if (ssh_pki_export_privkey_base64(key, NULL, NULL, NULL, &text) != SSH_OK)
+		return error_internal(err, -EIO, "write host key %s", name);
+	r = fs_replace_at(dir_fd, name, 0600, text, strlen(text));
+	explicit_bzero(text, strlen(text));
+	ssh_string_free_char(text);
+	return r < 0 ? error_internal(err, r, "write host key %s/%s", path, name) : 0;
 }
 
 static int host_key_make(const char *path, enum host_key_type type, struct error *err)
@@ -108,7 +111,7 @@ static int host_key_make(const char *path, enum host_key_type type, struct error
 		if (ssh_pki_generate(host_keys[type].type, host_keys[type].bits, &key) !=
 		    SSH_OK)
 			return error_internal(err, -EIO, "make host key %s", file);
-		r = host_key_write(key, file, err);
+		r = host_key_write(key, path, type, err);
 	} else {
 		r = host_key_load(path, type, &key, err);
 		if (r == 0)

@@ -344,6 +344,7 @@ fi
 host_keys() {
 	equal 2 "$(stat -c %a "$dir"/hostkeys/ssh/ssh_host_*_key | grep -c 600)" || return 1
 	equal 700 "$(stat -c %a "$dir/hostkeys/ssh")" || return 1
+	equal $'ssh_host_ed25519_key\nssh_host_rsa_key' "$(ls -A "$dir/hostkeys/ssh")" || return 1
 	contains "$(ssh-keyscan -p "$port_main" 127.0.0.1 2> /dev/null)" 'ssh-ed25519' &&
 		contains "$(ssh-keyscan -t rsa -p "$port_main" 127.0.0.1 2> /dev/null)" 'ssh-rsa'
 }
