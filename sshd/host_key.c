@@ -111,7 +111,12 @@ static int host_key_make(const char *path, enum host_key_type type, struct error
 		if (ssh_pki_generate(host_keys[type].type, host_keys[type].bits, &key) !=
 		    SSH_OK)
 			return error_internal(err, -EIO, "make host key %s", file);
-		r = host_key_write(key, path, type, err);
+		/* that took its time: a listener before this one may have been at it too */
+		r = host_key_exists(file, err);
+		if (r > 0)
+			return 0;
+		if (r == 0)
+			r = host_key_write(key, path, type, err);
 	} else {
 		r = host_key_load(path, type, &key, err);
 		if (r == 0)
@@ -143,6 +148,9 @@ static int host_key_make_aside(const char *path, enum host_key_type type,
 	if (pid == 0) {
 		_cleanup_error_ struct error why = ERROR_INIT;
 
+		/* a listener that starts anew meanwhile must be able to bind the addresses of this one */
+		if (close_range(STDERR_FILENO + 1, ~0u, 0) < 0)
+			_exit(EXIT_FAILURE);
 		if (host_key_make(path, type, &why) < 0)
 			log_error(LOG_WARNING, &why, "going on without this host key");
 	}

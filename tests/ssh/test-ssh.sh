@@ -350,6 +350,45 @@ host_keys() {
 }
 run "host keys: made once, private, both offered" host_keys
 
+# the process that makes the RSA key is held meanwhile
+restart_at_first_start() {
+	local port as=() helper='' first second
+	port=$(free_port)
+	[ "$(id -u)" -eq 0 ] && as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	listen_again() {
+		"${as[@]}" "$build/sshd/hostkit-sshd" --config /dev/null --listen "127.0.0.1:$port" \
+			--socket "$dir/socket" --host-key-dir "$dir/hostkeys/$1" 2>> "$dir/log.again" &
+		pids+=($!)
+	}
+	reachable() { python3 -c "import socket; socket.create_connection(('127.0.0.1', $port), 1)" 2> /dev/null; }
+	for try in 1 2 3 4 5; do
+		listen_again "try$try"
+		first=$!
+		for _ in $(seq 100); do
+			helper=$(pgrep -f "host-key-dir $dir/hostkeys/try$try" | grep -vx "$first" | tail -1)
+			[ -n "$helper" ] && reachable && break
+			sleep 0.02
+		done
+		[ -n "$helper" ] && kill -STOP "$helper" 2> /dev/null && break
+		kill $first && wait $first # the key was there before we looked
+	done
+	pids+=("$helper")
+	kill $first && wait $first
+	listen_again "try$try"
+	second=$!
+	for _ in $(seq 100); do
+		kill -0 $second 2> /dev/null || break
+		reachable && break
+		sleep 0.02
+	done
+	kill -0 $second 2> /dev/null || fail "$(tail -3 "$dir/log.again")"
+	local r=$?
+	kill -CONT "$helper"
+	kill $second
+	return $r
+}
+run "a restart while the first keys are made finds its port free" restart_at_first_start
+
 log_is_clean() {
 	lacks "$(cat "$dir/log.main")" $'\033|\001' || return 1
 	contains "$(cat "$dir/log.main")" "127.0.0.1 port [0-9]+ SHA256:[^ ]+: logged in as key 'me', client SSH-2.0-" ||
