@@ -95,7 +95,6 @@ static int on_request(ssh_session session _unused_, uint8_t type _unused_,
 	if (c->auth.done || c->auth.hopeless)
 		return SSH_PACKET_USED; /* RFC 4252 5.1: silently ignored */
 	auth_settle(c);
-	c->auth.seen_usec = connection_now_usec();
 	if (++c->auth.requests > AUTH_REQUESTS_MAX) {
 		c->auth.hopeless = true;
 		return SSH_PACKET_USED;

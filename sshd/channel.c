@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/packet.h"
+#include "protocol/status.h"
 #include "sshd/exec_line.h"
 #include "sshd/internal.h"
 
@@ -316,7 +317,8 @@ static void take_status(struct channel *channel)
 	if (r < 0) {
 		connection_log(channel->connection, LOG_ERR, "no exit status: %s",
 			       strerror(-r));
-		channel_fail(channel, 1, "the server was restarted meanwhile; try again");
+		channel_fail(channel, STATUS_FAILED,
+			     "the server was restarted meanwhile; try again");
 		return;
 	}
 	channel->ended = true;
@@ -390,8 +392,13 @@ static bool serve(struct channel *channel, const struct pollfd *polls)
 		channel_start(channel);
 	if (channel->state == CHANNEL_OPEN && channel->remote_closed)
 		channel->state = CHANNEL_ENDING;
-	if (channel->state == CHANNEL_RUNNING && serve_running(channel, polls) < 0)
-		return true; /* the session is dead, the loop will see it */
+	if (channel->state == CHANNEL_RUNNING) {
+		int r = serve_running(channel, polls);
+
+		channel->connection->exhausted |= r == -ENOMEM;
+		if (r < 0)
+			return true; /* the loop sees why and ends the connection */
+	}
 	if (channel->state == CHANNEL_ENDING)
 		finish(channel);
 	return channel->state != CHANNEL_CLOSED || !channel->remote_closed;

@@ -312,6 +312,8 @@ static uint64_t next_deadline(const struct connection *c)
 /* Returns why the connection must end now, or NULL. */
 static const char *check_clocks(struct connection *c, uint64_t now)
 {
+	if (c->exhausted)
+		return "out of memory";
 	if (c->auth.hopeless)
 		return c->auth.done ? "protocol violated"
 		       : c->client  ? "too many attempts"

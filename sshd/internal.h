@@ -24,7 +24,7 @@
 /* What a peer may send beyond its window before it counts as hostile. */
 #define RELAY_WINDOW_SLACK (1024u * 1024)
 
-/* The four descriptors of a channel in a poll set: three of them are polled. */
+/* The descriptors of a channel in a poll set: stream, errors, status. */
 #define CHANNEL_POLLS 3
 
 struct connection;
@@ -35,9 +35,8 @@ struct auth {
 	bool unanswered; /* libssh has a request and has not called back about it */
 	bool hopeless;   /* cut the connection */
 	bool done;
-	uint64_t seen_usec; /* when the client last asked */
-	char *fingerprint;  /* of the key that signed; NULL before */
-	char *name;         /* what hostkitd calls the key */
+	char *fingerprint; /* of the key that signed; NULL before */
+	char *name;        /* what hostkitd calls the key */
 };
 
 enum channel_state {
@@ -102,6 +101,7 @@ struct connection {
 	uint8_t *chunk;            /* RELAY_CHUNK bytes while channels run */
 	uint8_t *window;           /* RELAY_WINDOW bytes, hardly ever touched */
 	bool text_has_nul;         /* the channel request at hand hides a NUL */
+	bool exhausted;            /* memory ran out and bytes were lost with it */
 
 	uint64_t started_usec;
 	uint64_t active_usec; /* last time there was a channel */
@@ -113,7 +113,10 @@ struct connection {
 /* CLOCK_MONOTONIC. */
 uint64_t connection_now_usec(void);
 
-/* "192.0.2.7 port 4711" or, authenticated, "192.0.2.7 port 4711 SHA256:..."; valid until the next call. */
+/*
+ * Write a line to the log that begins with "192.0.2.7 port 4711: " or, authenticated, "192.0.2.7 port 4711
+ * SHA256:...: "; priority as in syslog(3).
+ */
 void connection_log(const struct connection *c, int priority, const char *fmt, ...)
 	_printf_(3, 4);
 
@@ -142,7 +145,10 @@ void channel_start(struct channel *channel);
 void channel_fail(struct channel *channel, uint32_t status, const char *fmt, ...)
 	_printf_(3, 4);
 
-/* relay.c: move bytes. Each returns 0, or -EPIPE when the session is beyond use. */
+/*
+ * relay.c: move bytes. Each returns 0, -EPIPE when the session is dead, or -ENOMEM when bytes were lost; the
+ * connection must end then.
+ */
 int relay_input(struct channel *channel) _must_check_;
 int relay_output(struct channel *channel, bool readable, bool errors_readable)
 	_must_check_;

@@ -165,6 +165,10 @@ static int act(const struct peer *peer, bool terminal, char **words, uint32_t co
 	} else if (str_equal(verb, "source")) {
 		source(strtoul(arg, NULL, 10));
 		return count > 2 ? (int)strtoul(words[2], NULL, 10) : 0;
+	} else if (str_equal(verb, "tap")) {
+		/* source, once it is turned on */
+		(void)getchar();
+		source(strtoul(arg, NULL, 10));
 	} else if (str_equal(verb, "sink")) {
 		return sink();
 	} else if (str_equal(verb, "both")) {

@@ -294,6 +294,39 @@ vanishing_client() {
 }
 run "the process notices when the client vanishes" vanishing_client
 
+# From some point on the process gets no more of it in large pieces: better no bytes than some of them.
+out_of_memory() {
+	local pid kib client as_server=()
+	[ "$(id -u)" -eq 0 ] && as_server=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	serve starved
+	rm -f "$dir/tap" && mkfifo "$dir/tap" || return 1
+	timeout 20 ssh "${ssh_options[@]}" -p "$port_starved" -i "$dir/id" git@127.0.0.1 tap 60000000 \
+		< "$dir/tap" > /dev/null 2>&1 &
+	client=$!
+	exec 7> "$dir/tap"
+	for _ in $(seq 100); do
+		grep -q "command 'tap'" "$dir/log.starved" && break
+		sleep 0.05
+	done
+	for pid in $(pgrep -P "$pid_starved"); do
+		kib=$(awk '/VmSize/ { print $2 }' "/proc/$pid/status")
+		"${as_server[@]}" prlimit --pid "$pid" --as=$((kib * 1024 + 40000)) || return 1
+	done
+	echo >&7
+	exec 7>&-
+	wait $client
+	equal 255 $? "status of the client" || return 1
+	kill "$pid_starved"
+	contains "$(cat "$dir/log.starved")" 'closed: out of memory'
+}
+if grep -q __asan_init "$build/sshd/hostkit-sshd"; then
+	skip "a connection without memory ends" "AddressSanitizer cannot do without"
+elif ! [ -x "$(command -v prlimit)" ]; then
+	skip "a connection without memory ends" "prlimit is not installed"
+else
+	run "a connection without memory ends" out_of_memory
+fi
+
 mux() {
 	local control=(-o ControlPath="$dir/mux" -o ControlMaster=auto -o ControlPersist=20)
 	on "${control[@]}" whoami > /dev/null || return 1
