@@ -1,6 +1,7 @@
 /* Programs we started: watched by pidfd, so that no process id can be mistaken for another. */
 
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/log.h"
 #include "base/wire.h"
@@ -121,8 +122,9 @@ void status_report(int status_fd, int status)
 	_cleanup_strbuf_ struct strbuf message = { 0 };
 
 	wire_put_u32(&message, (uint32_t)status);
+	/* the program had this end as well: it may have filled the queue, and we wait for nobody */
 	if (strbuf_failed(&message) ||
-	    packet_send(status_fd, message.data, message.size, NULL, 0) < 0)
+	    send(status_fd, message.data, message.size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		log_debug("nobody listens for a status");
 	fd_close(status_fd);
 }

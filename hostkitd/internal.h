@@ -145,7 +145,7 @@ typedef void (*child_fn)(void *userdata, int status);
 int child_start(struct daemon *daemon, const struct process_plan *plan,
 		uint64_t patience_usec, child_fn fn, void *userdata, struct error *err)
 	_must_check_;
-/* Report a status to whoever holds the other end of status_fd, and close it. */
+/* Report a status to whoever holds the other end of status_fd, if there is room, and close it. */
 void status_report(int status_fd, int status);
 
 /* -- tasks (task.c) -- */
