@@ -215,17 +215,21 @@ static struct output *output_new(const struct strbuf *message, int *fds, size_t 
 void connection_send(struct connection *conn, const struct strbuf *message, int *fds,
 		     size_t fd_count)
 {
-	struct output *output;
+	struct output *output = NULL;
 
 	conn->pending--;
 	if (conn->fd < 0)
 		return; /* closed meanwhile; the caller frees fds */
-	output = conn->output_count < OUTPUT_MESSAGES_MAX
-			 ? output_new(message, fds, fd_count)
-			 : NULL;
-	if (!output) {
+	if (conn->output_count >= OUTPUT_MESSAGES_MAX) {
 		log_warning("a peer of uid %u does not read its answers, closing",
 			    conn->uid);
+	} else {
+		output = output_new(message, fds, fd_count);
+		if (!output)
+			log_err("no memory for an answer to a peer of uid %u, closing",
+				conn->uid);
+	}
+	if (!output) {
 		connection_close(conn);
 		return;
 	}
