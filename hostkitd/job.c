@@ -26,6 +26,7 @@ struct job_run {
 	char *project;
 	bool running; /* its unit was asked for; else it waits */
 	bool over;    /* JOB_END came */
+	bool lost;    /* found at the start without its unit, and not put right yet */
 	int viewers[VIEWERS_WAITING_MAX];
 	size_t viewer_count;
 	int viewers_fd; /* owned; to the job, once it has asked */
@@ -526,8 +527,6 @@ int job_take_up_over(struct daemon *daemon, const struct job *job, struct error 
 
 struct resume {
 	struct daemon *daemon;
-	int64_t lost[64];
-	size_t lost_count;
 	struct error *err;
 };
 
@@ -545,8 +544,7 @@ static int resume_running(const struct job *job, void *userdata)
 	r = systemd_watch(daemon->systemd, unit, on_unit_end, run, resume->err);
 	if (r < 0)
 		return r;
-	if (r == 0 && resume->lost_count < ARRAY_SIZE(resume->lost))
-		resume->lost[resume->lost_count++] = job->record.id;
+	run->lost = r == 0;
 	log_info("job %lld (%s) %s", (long long)run->id, run->project,
 		 r > 0 ? "goes on" : "was interrupted");
 	return 0;
@@ -561,9 +559,20 @@ static int resume_waiting(const struct job *job, void *userdata)
 		       : error_internal(resume->err, -ENOMEM, "jobs");
 }
 
+static struct job_run *job_first_lost(struct daemon *daemon)
+{
+	struct job_run *run;
+
+	LIST_FOREACH(run, &daemon->jobs, list)
+	if (run->lost)
+		return run;
+	return NULL;
+}
+
 int job_resume_all(struct daemon *daemon, struct error *err)
 {
 	struct resume resume = { .daemon = daemon, .err = err };
+	struct job_run *run;
 	int r = state_job_each(daemon->state, NULL, JOB_STATE_RUNNING, 0, resume_running,
 			       &resume, err);
 
@@ -572,8 +581,11 @@ int job_resume_all(struct daemon *daemon, struct error *err)
 				   resume_waiting, &resume, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < resume.lost_count; i++)
-		job_lost(daemon, resume.lost[i]);
+	/* settling one may take others out of the list: begin again after each */
+	while ((run = job_first_lost(daemon))) {
+		run->lost = false;
+		job_lost(daemon, run->id);
+	}
 	job_schedule(daemon);
 	return 0;
 }
