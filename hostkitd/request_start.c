@@ -170,6 +170,20 @@ int handle_START_ROLLBACK(struct exchange *req, struct error *err)
 	return start_job(req, &job, err);
 }
 
+/* The receiver has judged the ref, but it runs as the project's user, and only one branch deploys. */
+static int push_check_ref(const struct exchange *req, const struct project *project,
+			  struct error *err)
+{
+	_cleanup_free_ char *ref = str_format("refs/heads/%s", project->branch);
+
+	if (!ref)
+		return error_internal(err, -ENOMEM, "push");
+	if (!str_equal(req->args.ref, ref))
+		return error_internal(err, -EPERM, "push to '%s' of '%s', not to '%s'",
+				      req->args.ref, project->name, ref);
+	return 0;
+}
+
 /* A push waits for another push, but not for anything else that is at work on the project. */
 int handle_PUSH_ACCEPT(struct exchange *req, struct error *err)
 {
@@ -184,6 +198,8 @@ int handle_PUSH_ACCEPT(struct exchange *req, struct error *err)
 	};
 	int r = request_project(req, ACTION_PUSH, name, true, &project, err);
 
+	if (r >= 0)
+		r = push_check_ref(req, project, err);
 	if (r < 0)
 		return r;
 	if (run && job_run_kind(run) == JOB_KIND_DELETE)

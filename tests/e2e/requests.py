@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """requests.py CASE: speak to hostkitd by hand, as a peer that does not keep the rules; 0 if it held out."""
+import ctypes
+import os
 import socket
 import struct
+import subprocess
 import sys
 import time
 
 SOCKET = "/run/hostkit/hostkitd.sock"
 # in the order of protocol/request.h
-OPERATIONS = {"AUTH_PROBE": 0, "WHOAMI": 4, "PROJECT_INFO": 6, "JOB_INFO": 21}
+OPERATIONS = {"AUTH_PROBE": 0, "WHOAMI": 4, "PROJECT_INFO": 6, "PUSH_ACCEPT": 19, "JOB_INFO": 21}
+PIDFD_GETFD = 438  # pidfd_getfd(2)
 
 
 def connect():
@@ -69,6 +73,21 @@ def never_reads():
         return False
     except (ConnectionError, BrokenPipeError, socket.timeout):
         return answers(connect())
+
+
+def other_branch():
+    """A receiver of "peer" (whose client says nothing) that was taken over asks for a branch that does not deploy."""
+    pid = int(subprocess.check_output(["pgrep", "-f", "hostkit-receive --project peer "]).split()[0])
+    fd = ctypes.CDLL(None, use_errno=True).syscall(PIDFD_GETFD, os.pidfd_open(pid), 3, 0)
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), "pidfd_getfd")
+    s = socket.socket(fileno=fd)
+    s.settimeout(10)
+    strings = [b"refs/heads/other", b"0" * 40, b"1" * 40]
+    body = b"".join(struct.pack("<I", len(text)) + text for text in strings)
+    s.send(request("PUSH_ACCEPT", body + struct.pack("<I", 0)))
+    status = struct.unpack_from("<i", s.recv(32768), 8)[0]
+    return status < 0 and answers(connect())
 
 
 sys.exit(0 if globals()[sys.argv[1]]() else 1)

@@ -25,6 +25,25 @@ trapped_env() {
 }
 check "a FIFO in place of .env stops nobody" trapped_env
 
+other_branch() {
+	local client r
+	mkfifo "$scratch/silence"
+	timeout 60 ssh -F "$scratch/ssh_config" hostkit git-receive-pack peer \
+		< "$scratch/silence" > "$scratch/advertisement" 2>&1 &
+	client=$!
+	exec 7> "$scratch/silence"
+	for _ in $(seq 100); do
+		[ -s "$scratch/advertisement" ] && break
+		sleep 0.1
+	done
+	inside timeout 30 python3 /tmp/requests.py other_branch
+	r=$?
+	exec 7>&-
+	wait "$client"
+	lacks "$(hk jobs peer)" deploy && return $r
+}
+check "a receiver cannot deploy another branch than the project's" other_branch
+
 new_app slow
 cat > "$scratch/slow/package.json" << 'END'
 { "name": "slow", "version": "1.0.0", "private": true }
