@@ -15,7 +15,7 @@ only=${2:-.}
 dir=$(mktemp -d "${TMPDIR:-/tmp}/hostkit-ssh.XXXXXX")
 pids=()
 # set by serve
-port_main='' port_strict='' pid_main=''
+port_main='' port_strict='' port_starved='' pid_main='' pid_starved=''
 cleanup() {
 	kill "${pids[@]}" 2> /dev/null
 	[ -S "$dir/agent" ] && SSH_AUTH_SOCK=$dir/agent ssh-agent -k > /dev/null 2>&1
