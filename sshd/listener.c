@@ -45,6 +45,7 @@ struct peer {
 	pid_t pid;
 	int pidfd;
 	int socket_fd; /* -EBADF once it has said all it can */
+	bool ending;   /* killed or gone, not reaped yet: counts no longer */
 };
 
 struct listener {
@@ -139,6 +140,7 @@ static void peer_release(struct peer *peer)
 static void peer_kill(struct peer *peer)
 {
 	(void)kill(peer->pid, SIGKILL); /* not reaped yet, so the pid is still its own */
+	peer->ending = true;
 }
 
 static int spawn_process(int handoff_fd, struct peer *peer, struct error *err)
@@ -261,7 +263,7 @@ static bool admit(struct listener *l, const struct limits_entry *newcomer,
 	if (!entries || !who)
 		return false;
 	for (size_t i = 0; i < l->peer_count; i++) {
-		if (l->peers[i].state != PEER_CLIENT)
+		if (l->peers[i].state != PEER_CLIENT || l->peers[i].ending)
 			continue;
 		who[n] = &l->peers[i];
 		entries[n++] = l->peers[i].entry;
@@ -275,8 +277,6 @@ static bool admit(struct listener *l, const struct limits_entry *newcomer,
 	case LIMITS_E_EVICT:
 		note_refused(l, address, "a stalled connection makes room");
 		peer_kill(who[victim]);
-		/* counts no longer, although its slot is free only when it is reaped */
-		who[victim]->entry.since_usec = newcomer->since_usec;
 		return true;
 	default:
 		note_refused(l, address, "refused, too many connections");
@@ -302,7 +302,7 @@ static void hand_over(struct listener *l, int fd, const struct sockaddr_storage 
 		/* it has ended and is not reaped yet */
 		peer->socket_fd = fd_close(peer->socket_fd);
 		peer->state = PEER_CLIENT;
-		peer->entry.authenticated = true;
+		peer->ending = true;
 	}
 	if (count_peers(l, PEER_SPARE) < l->options->spares &&
 	    l->refill_usec == UINT64_MAX)
@@ -362,7 +362,7 @@ static void serve_peer(struct listener *l, struct peer *peer, const struct pollf
 
 static uint64_t overdue_usec(const struct listener *l, const struct peer *peer)
 {
-	if (peer->state != PEER_CLIENT || peer->entry.authenticated)
+	if (peer->state != PEER_CLIENT || peer->entry.authenticated || peer->ending)
 		return UINT64_MAX;
 	return peer->entry.since_usec +
 	       ((uint64_t)l->options->login_grace_sec + LISTENER_GRACE_EXTRA_SEC) *
@@ -408,7 +408,6 @@ static void run_timers(struct listener *l)
 		if (overdue_usec(l, &l->peers[i]) > now)
 			continue;
 		peer_kill(&l->peers[i]);
-		l->peers[i].entry.authenticated = true; /* once is enough */
 	}
 }
 
