@@ -1,6 +1,7 @@
 #include "receiver/sandbox.h"
 
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include "base/landlock.h"
@@ -56,8 +57,12 @@ static int add_rules(struct landlock *landlock, const char *writable)
 int sandbox_enter(const char *writable, struct error *err)
 {
 	_cleanup_(landlock_done) struct landlock landlock = { .fd = -EBADF };
-	int r = landlock_init(&landlock);
+	int r;
 
+	/* the project's own processes have the same uid, but not the requests that a push may send */
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return error_internal(err, -errno, "set process limits");
+	r = landlock_init(&landlock);
 	if (r == 0)
 		r = add_rules(&landlock, writable);
 	if (r == 0)

@@ -7,7 +7,8 @@
 /*
  * Give up, for good, all of the file system but the directory `writable` and, for reading, /usr, /lib and
  * the directories named in writable/objects/info/alternates; and new TCP connections (landlock(7)). It is no
- * failure when the kernel cannot do that: it is the second wall, the user id is the first.
+ * failure when the kernel cannot do that: it is the second wall, the user id is the first. Other processes
+ * of that user can no longer look into this one (ptrace(2)).
  */
 int sandbox_enter(const char *writable, struct error *err) _must_check_;
 

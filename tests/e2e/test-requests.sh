@@ -36,7 +36,11 @@ other_branch() {
 		[ -s "$scratch/advertisement" ] && break
 		sleep 0.1
 	done
-	inside timeout 30 python3 /tmp/requests.py other_branch
+	if inside runuser -u peer -- sh -c 'ls "/proc/$(pgrep -f "hostkit-receive --project peer " | head -1)/fd"'; then
+		fail "the project's user can look into its receiver"
+	else
+		inside timeout 30 python3 /tmp/requests.py other_branch
+	fi
 	r=$?
 	exec 7>&-
 	wait "$client"
