@@ -177,6 +177,24 @@ logs_followed() {
 }
 check "logs -f follows" logs_followed
 
+# the app that runs meanwhile says "stopping" when it is restarted
+logs_rotated() {
+	hk logs shop -f -n 1 > "$scratch/follow.log" 2>&1 &
+	local pid=$! status
+	sleep 1
+	inside logrotate -f /etc/logrotate.d/hostkit && hk restart shop &&
+		wait_for 5 grep -q stopping "$scratch/follow.log"
+	status=$?
+	kill $pid
+	wait $pid 2> /dev/null
+	[ $status -eq 0 ] || return 1
+	inside sh -c 'zcat /var/log/projects/shop/app.log.1.gz' | grep -q 'a line for the follower' || return 1
+	lacks "$(inside cat /var/log/projects/shop/app.log)" 'a line for the follower' || return 1
+	contains "$(inside cat /var/log/projects/shop/app.log)" stopping &&
+		equal 'shop:shop 640' "$(inside stat -c '%U:%G %a' /var/log/projects/shop/app.log)"
+}
+check "rotating the logs loses no line and no reader" logs_rotated
+
 environment() {
 	hk env set shop "'GREETING=say \"hi\" to \$HOME #1'" || return 1
 	equal 'say "hi" to $HOME #1' "$(hk env get shop GREETING)" || return 1
