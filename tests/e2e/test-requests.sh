@@ -48,26 +48,26 @@ other_branch() {
 }
 check "a receiver cannot deploy another branch than the project's" other_branch
 
-new_app slow
-cat > "$scratch/slow/package.json" << 'END'
-{ "name": "slow", "version": "1.0.0", "private": true }
+new_app laggard
+cat > "$scratch/laggard/package.json" << 'END'
+{ "name": "laggard", "version": "1.0.0", "private": true }
 END
-cat > "$scratch/slow/index.js" << 'END'
-const server = require("http").createServer((request, response) => response.end("slow\n"));
+cat > "$scratch/laggard/index.js" << 'END'
+const server = require("http").createServer((request, response) => response.end("laggard\n"));
 server.listen(Number(process.env.PORT), "127.0.0.1");
 process.on("SIGTERM", () => setTimeout(() => process.exit(0), 3000));
 END
-commit slow "an app that takes its time to stop"
-hk provision slow --node > /dev/null
-push slow > /dev/null || cat "$scratch/push.log"
+commit laggard "an app that takes its time to stop"
+hk provision laggard --node > /dev/null
+push laggard > /dev/null || cat "$scratch/push.log"
 
 # systemd makes one job of them
 restarts_at_once() {
 	local one
-	timeout 60 ssh -F "$scratch/ssh_config" hostkit restart slow < /dev/null > "$scratch/one" 2>&1 &
+	timeout 60 ssh -F "$scratch/ssh_config" hostkit restart laggard < /dev/null > "$scratch/one" 2>&1 &
 	one=$!
 	sleep 1
-	timeout 60 ssh -F "$scratch/ssh_config" hostkit restart slow < /dev/null > "$scratch/two" 2>&1
+	timeout 60 ssh -F "$scratch/ssh_config" hostkit restart laggard < /dev/null > "$scratch/two" 2>&1
 	equal 0 $? "status of the second: $(cat "$scratch/two")" || return 1
 	wait "$one"
 	equal 0 $? "status of the first: $(cat "$scratch/one")"
