@@ -234,7 +234,8 @@ static void gather_reaches(struct graph *graph, uint32_t number)
 
 /*
  * Look at the commit on top of the stack: push its parents, or, the second time, when they have all been
- * looked at, take it off.
+ * looked at, take it off. It is marked when its parents go on the stack, not when it is put there itself:
+ * a commit may lie on the stack more than once, and whoever is above the lower one needs its answer.
  */
 static int reach_step(struct graph *graph, struct graph_list *stack,
 		      struct graph_list *open, int64_t oldest)
@@ -247,6 +248,13 @@ static int reach_step(struct graph *graph, struct graph_list *stack,
 		stack->count--;
 		return 0;
 	}
+	if (graph->commits[number].flags & GRAPH_SEEN) {
+		stack->count--;
+		return 0;
+	}
+	graph->commits[number].flags |= GRAPH_SEEN;
+	if (graph_load(graph, number) < 0)
+		return -ENOMEM;
 	if (graph->commits[number].flags & GRAPH_HAVE)
 		graph->commits[number].flags |= GRAPH_REACHES;
 	if ((graph->commits[number].flags & GRAPH_HAVE) ||
@@ -256,9 +264,13 @@ static int reach_step(struct graph *graph, struct graph_list *stack,
 	}
 	if (graph_list_add(open, number) < 0)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < graph->commits[number].parent_count; i++)
-		if (walk_to(graph, stack, graph_parent(graph, number, i)) < 0)
+	for (uint32_t i = 0; i < graph->commits[number].parent_count; i++) {
+		uint32_t parent = graph_parent(graph, number, i);
+
+		if (!(graph->commits[parent].flags & GRAPH_SEEN) &&
+		    graph_list_add(stack, parent) < 0)
 			return -ENOMEM;
+	}
 	return 0;
 }
 
@@ -270,7 +282,7 @@ int graph_all_reach_have(struct graph *graph, const struct graph_list *tips,
 	/* one walk for all tips: there may be as many of them as commits */
 	clear_seen(graph);
 	for (size_t i = 0; i < tips->count; i++) {
-		if (walk_to(graph, &stack, tips->numbers[i]) < 0)
+		if (graph_list_add(&stack, tips->numbers[i]) < 0)
 			return -ENOMEM;
 		while (stack.count > 0)
 			if (reach_step(graph, &stack, &open, oldest) < 0)

@@ -18,13 +18,16 @@
  *          \     /
  *           X - Y
  *     Z                     (a root of its own)
+ *     P - Q - M             (M is a merge of P and Q, as by git merge --no-ff)
+ *      \-----/
  */
 static const struct {
 	char name;
 	const char *parents;
 } history[] = {
-	{ 'A', "" },  { 'B', "A" },  { 'C', "B" }, { 'X', "B" },
-	{ 'Y', "X" }, { 'D', "CY" }, { 'E', "D" }, { 'Z', "" },
+	{ 'A', "" },  { 'B', "A" },  { 'C', "B" },  { 'X', "B" },
+	{ 'Y', "X" }, { 'D', "CY" }, { 'E', "D" },  { 'Z', "" },
+	{ 'P', "" },  { 'Q', "P" },  { 'M', "PQ" },
 };
 
 struct fixture {
@@ -246,6 +249,9 @@ static void test_reach(void **state)
 		{ "both", "EZ", "AZ", 0, 1 },
 		{ "too old to be looked for", "E", "A", 3, 0 },
 		{ "no tips", "", "A", 0, 1 },
+		{ "a merge and its side, from where they part", "MQ", "P", 0, 1 },
+		{ "the side first", "QM", "P", 0, 1 },
+		{ "a side too old to be looked at", "MQ", "P", 11, 0 },
 	};
 	struct fixture *f = *state;
 
