@@ -77,9 +77,10 @@ static int parse_protocol(const char *value)
 	int best = 0;
 
 	for (const char *p = value; p; p = strchr(p, ':') ? strchr(p, ':') + 1 : NULL) {
-		if (strncmp(p, "version=", 8) != 0 || (p[9] != '\0' && p[9] != ':'))
+		if (strncmp(p, "version=", 8) != 0 || p[8] < '0' || p[8] > '2' ||
+		    (p[9] != '\0' && p[9] != ':'))
 			continue;
-		if (p[8] >= '0' && p[8] <= '2' && p[8] - '0' > best)
+		if (p[8] - '0' > best)
 			best = p[8] - '0';
 	}
 	return best;
