@@ -82,6 +82,7 @@ int build_run(const struct build *build, const char *const *argv,
 				     .fds = { -1, STDOUT_FILENO, STDERR_FILENO },
 				     .fd_count = 3,
 				     .directory = build->release_path };
+	const char *slash = strrchr(argv[0], '/');
 	pid_t pid;
 	int r;
 
@@ -92,8 +93,10 @@ int build_run(const struct build *build, const char *const *argv,
 		return r;
 	r = wait_or_stop(build, pid, pidfd);
 	if (r == -ECANCELED)
-		return error_internal(err, r, "told to stop while %s was running",
-				      argv[0]);
+		/* why is told by who stopped it: somebody's wish, or the time that was over */
+		return error_internal(err, r,
+				      "the build was told to stop while '%s' was running",
+				      slash ? slash + 1 : argv[0]);
 	return r < 0 ? error_internal(err, r, "wait for %s", argv[0]) : r;
 }
 

@@ -157,10 +157,21 @@ static int stop_build(struct job *job, struct error *err)
 /* hostkit-build's exit status for a commit that it will not build, after it said why. */
 #define BUILD_REFUSED 2
 
+/* RuntimeMaxSec was over: hostkitd says it as timeout(1) does, and hostkit-build never ends so by itself. */
+#define BUILD_TIMED_OUT 124
+
 static int build_verdict(int status, struct error *err)
 {
 	if (status == 0)
 		return 0;
+	if (status == BUILD_TIMED_OUT) {
+		error_user(err, -EIO, "BUILD_FAILED",
+			   "the build took longer than [build] timeout allows");
+		error_suggest(err,
+			      "make it shorter, or have [build] timeout raised in "
+			      "/etc/hostkit/hostkit.conf on the server; then push again");
+		return -EIO;
+	}
 	if (status == 128 + SIGKILL)
 		error_user(
 			err, -EIO, "BUILD_FAILED",

@@ -484,6 +484,22 @@ static void test_healthy_app(_unused_ void **state)
 	assert_has(o.output, "-----> Starting shop\n       healthy after ");
 }
 
+static void test_build_times_out(_unused_ void **state)
+{
+	static const struct script script = { .runtime = RUNTIME_NODE,
+					      .live = OLD,
+					      .build_output = "compiling\n",
+					      .build_status = 124 };
+	_cleanup_outcome_ struct outcome o = run(&script, &deploy_plan);
+
+	assert_int_equal(o.status, 5);
+	assert_requests(&o, "create\nbuild " NEW "\nmark " NEW
+			    " failed\nend 5 BUILD_FAILED\n");
+	assert_has(o.output, " !     the build took longer than [build] timeout allows\n"
+			     " !     make it shorter, or have [build] timeout raised in "
+			     "/etc/hostkit/hostkit.conf");
+}
+
 static void test_build_fails(_unused_ void **state)
 {
 	static const struct script script = { .runtime = RUNTIME_NODE,
@@ -824,6 +840,7 @@ int main(void)
 		cmocka_unit_test(test_static_deployment),
 		cmocka_unit_test(test_healthy_app),
 		cmocka_unit_test(test_build_fails),
+		cmocka_unit_test(test_build_times_out),
 		cmocka_unit_test(test_app_dies),
 		cmocka_unit_test(test_app_answers_with_errors),
 		cmocka_unit_test(test_nothing_listens),
