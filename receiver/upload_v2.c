@@ -170,8 +170,11 @@ static void put_object_info(struct upload *upload, const struct object_info *inf
 		size_t size;
 
 		git_oid_tostr(hex, sizeof(hex), &info->oids.oids[i]);
-		if (git_odb_read_header(&size, &type, upload->odb, &info->oids.oids[i]) <
-		    0)
+		/* a miss must not look for new packs each time */
+		if (!git_odb_exists_ext(upload->odb, &info->oids.oids[i],
+					GIT_ODB_LOOKUP_NO_REFRESH) ||
+		    git_odb_read_header(&size, &type, upload->odb, &info->oids.oids[i]) <
+			    0)
 			pktline_format(&upload->writer, "%s ", hex);
 		else if (info->size)
 			pktline_format(&upload->writer, "%s %zu", hex, size);

@@ -214,6 +214,12 @@ not_common_v2() {
 list_unborn_v2() {
 	{ line command=ls-refs; delim; line peel; line symrefs; line unborn; line "ref-prefix HEAD"; line "ref-prefix refs/tags/v"; flush; } | same_raw 2
 }
+object_info_v2() {
+	{
+		line command=object-info; delim; line size
+		line "oid $(git -C repo.git rev-parse main)"; line "oid $unknown"; line "oid $(git -C repo.git rev-parse main:dir0/file0)"; flush
+	} | same_raw 2
+}
 acks_v0() { # MULTI_ACK: flushes with and without something in common, then the end
 	{
 		line "want $(git -C repo.git rev-parse main) $1"; flush
@@ -323,7 +329,7 @@ for mode in "" multi_ack multi_ack_detailed; do
 	check "acknowledgements, ${mode:-single}" acks_v0 "$mode"
 done
 for t in unknown_want_v0 unadvertised_want_v0 unknown_want_v2 unadvertised_want_v2 nothing_v2 no_wants_v2 common_v2 \
-	not_common_v2 list_unborn_v2 bad_line_v0 bad_oid_v0 bad_have_v0 bad_negotiation_v0 bad_depth two_cuts bad_not \
+	not_common_v2 list_unborn_v2 object_info_v2 bad_line_v0 bad_oid_v0 bad_have_v0 bad_negotiation_v0 bad_depth two_cuts bad_not \
 	bad_command_v2 two_commands_v2 no_command_v2 bad_capability_v2 bad_format_v2 bad_argument_v2 cut_request_v2 \
 	no_repository client_vanishes damaged_pack missing_object; do
 	check "${t//_/ }" $t
