@@ -1,12 +1,8 @@
-/*
- * Open addressing with linear probing, at most two thirds full, four bytes for each slot. Keyed per
- * process, because whoever pushes can choose the first bytes of object names.
- */
+/* Open addressing with linear probing, at most two thirds full, four bytes for each slot. */
 #include "receiver/oidindex.h"
 
 #include <stdbool.h>
 #include <string.h>
-#include <sys/auxv.h>
 
 #include "base/macro.h"
 
@@ -14,16 +10,6 @@ void oidindex_done(struct oidindex *index)
 {
 	free(index->slots);
 	*index = (struct oidindex){ 0 };
-}
-
-static uint64_t process_key(void)
-{
-	const void *random = (const void *)getauxval(AT_RANDOM);
-	uint64_t key = 0x9e3779b97f4a7c15;
-
-	if (random)
-		memcpy(&key, random, sizeof(key));
-	return key | 1;
 }
 
 static const git_oid *oid_at(const void *items, size_t stride, uint32_t position)
@@ -34,13 +20,8 @@ static const git_oid *oid_at(const void *items, size_t stride, uint32_t position
 static size_t slot_of(const struct oidindex *index, const void *items, size_t stride,
 		      const git_oid *oid)
 {
-	uint64_t a, b;
-	size_t i;
+	size_t i = (size_t)oidhash(&index->key, oid) & (index->allocated - 1);
 
-	memcpy(&a, oid->id, sizeof(a));
-	memcpy(&b, oid->id + 8, sizeof(b));
-	a = (a ^ (b << 1)) * index->key;
-	i = (size_t)(a ^ (a >> 32)) & (index->allocated - 1);
 	while (index->slots[i] &&
 	       memcmp(oid_at(items, stride, index->slots[i] - 1), oid, sizeof(*oid)) != 0)
 		i = (i + 1) & (index->allocated - 1);
@@ -61,7 +42,7 @@ static int grow(struct oidindex *index, const void *items, size_t stride)
 	struct oidindex bigger = { .allocated =
 					   index->allocated ? index->allocated * 2 : 64,
 				   .count = index->count,
-				   .key = process_key() };
+				   .key = oidhash_key() };
 
 	bigger.slots = calloc(bigger.allocated, sizeof(*bigger.slots));
 	if (!bigger.slots)

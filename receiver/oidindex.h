@@ -10,13 +10,15 @@
 
 #include <git2/oid.h>
 
+#include "receiver/oidhash.h"
+
 #define OIDINDEX_NONE UINT32_MAX
 
 struct oidindex {
 	uint32_t *slots;  /* position + 1; 0: free */
 	size_t allocated; /* a power of two */
 	size_t count;
-	uint64_t key; /* of this table's hash */
+	struct oidhash_key key; /* valid once there are slots */
 };
 
 void oidindex_done(struct oidindex *index);

@@ -1,11 +1,5 @@
-/*
- * Open addressing with linear probing, at most two thirds full. Object names are SHA-1 of what a client sent:
- * its first bytes can be chosen by whoever computes enough of them, so the table is keyed per process.
- */
+/* Open addressing with linear probing, at most two thirds full. */
 #include "receiver/oidset.h"
-
-#include <string.h>
-#include <sys/auxv.h>
 
 #include "base/macro.h"
 
@@ -15,25 +9,10 @@ void oidset_done(struct oidset *set)
 	*set = (struct oidset){ 0 };
 }
 
-static uint64_t process_key(void)
-{
-	const void *random = (const void *)getauxval(AT_RANDOM);
-	uint64_t key = 0x9e3779b97f4a7c15;
-
-	if (random)
-		memcpy(&key, random, sizeof(key));
-	return key | 1;
-}
-
 static size_t slot_of(const struct oidset *set, const git_oid *oid)
 {
-	uint64_t a, b;
-	size_t i;
+	size_t i = (size_t)oidhash(&set->key, oid) & (set->allocated - 1);
 
-	memcpy(&a, oid->id, sizeof(a));
-	memcpy(&b, oid->id + 8, sizeof(b));
-	a = (a ^ (b << 1)) * process_key();
-	i = (size_t)(a ^ (a >> 32)) & (set->allocated - 1);
 	while (set->slots[i].used && !git_oid_equal(&set->slots[i].oid, oid))
 		i = (i + 1) & (set->allocated - 1);
 	return i;
@@ -42,7 +21,8 @@ static size_t slot_of(const struct oidset *set, const git_oid *oid)
 static int grow(struct oidset *set)
 {
 	struct oidset bigger = { .allocated = set->allocated ? set->allocated * 2 : 64,
-				 .count = set->count };
+				 .count = set->count,
+				 .key = oidhash_key() };
 
 	bigger.slots = calloc(bigger.allocated, sizeof(*bigger.slots));
 	if (!bigger.slots)

@@ -7,6 +7,8 @@
 
 #include <git2/oid.h>
 
+#include "receiver/oidhash.h"
+
 struct oidset_slot {
 	git_oid oid;
 	uint8_t used;
@@ -17,6 +19,7 @@ struct oidset {
 	struct oidset_slot *slots; /* NULL while empty */
 	size_t allocated;          /* a power of two */
 	size_t count;
+	struct oidhash_key key; /* valid once there are slots */
 };
 
 void oidset_done(struct oidset *set);
