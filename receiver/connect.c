@@ -8,6 +8,7 @@
 
 #include "gitobject/tree.h"
 #include "receiver/objcheck.h"
+#include "receiver/oidlist.h"
 
 /* Clocks of committers may differ by so much before a search gives up too early. */
 #define CLOCK_SKEW_SEC (2 * 86400)
@@ -31,33 +32,6 @@ static git_odb_object *read_object(git_odb *odb, const git_oid *oid)
 	if (!exists(odb, oid) || git_odb_read(&object, odb, oid) < 0)
 		return NULL;
 	return object;
-}
-
-/* A list of object names that grows. */
-struct oid_list {
-	git_oid *list;
-	size_t count, allocated;
-};
-
-static void oid_list_done(struct oid_list *list)
-{
-	free(list->list);
-}
-#define _cleanup_oid_list_ _cleanup_(oid_list_done)
-
-static int oid_list_add(struct oid_list *list, const git_oid *oid)
-{
-	if (list->count == list->allocated) {
-		size_t n = list->allocated ? list->allocated * 2 : 64;
-		git_oid *bigger = reallocarray(list->list, n, sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		list->list = bigger;
-		list->allocated = n;
-	}
-	list->list[list->count++] = *oid;
-	return 0;
 }
 
 /* Commits by date, the newest first: a binary heap. */
@@ -227,7 +201,7 @@ static int is_old_commit(struct connect *c, const git_oid *oid)
 	git_odb_object_free(object);
 	while (r == 0 && (slot = oidset_next(&c->tips, &at)))
 		r = oid_list_add(&tips, &slot->oid);
-	return r < 0 ? r : connect_reaches(c->odb, tips.list, tips.count, oid, since);
+	return r < 0 ? r : connect_reaches(c->odb, tips.oids, tips.count, oid, since);
 }
 
 /* Add the entries of a tree to `closed`, and the trees among them to `next`. */
@@ -262,7 +236,7 @@ static size_t count_open(const struct connect *c, const struct oid_list *wanted)
 	size_t n = 0;
 
 	for (size_t i = 0; i < wanted->count; i++)
-		n += !oidset_has(&c->closed, &wanted->list[i]);
+		n += !oidset_has(&c->closed, &wanted->oids[i]);
 	return n;
 }
 
@@ -279,9 +253,9 @@ static int close_levels(struct connect *c, struct oid_list *level,
 		struct oid_list next = { 0 };
 
 		for (size_t i = 0; r == 0 && i < level->count; i++)
-			if (!oidset_has(wanted_set, &level->list[i]))
-				r = close_tree(c, &level->list[i], &next);
-		free(level->list);
+			if (!oidset_has(wanted_set, &level->oids[i]))
+				r = close_tree(c, &level->oids[i], &next);
+		free(level->oids);
 		*level = next;
 	}
 	return r;
@@ -428,12 +402,12 @@ static int check_outside(struct connect *c, struct oidset *outside)
 	if (r == 0)
 		r = close_levels(c, &level, &wanted, outside);
 	for (size_t i = 0; r >= 0 && i < wanted.count; i++) {
-		const uint8_t *kinds = oidset_get(outside, &wanted.list[i]);
+		const uint8_t *kinds = oidset_get(outside, &wanted.oids[i]);
 
-		if (oidset_has(&c->closed, &wanted.list[i]))
+		if (oidset_has(&c->closed, &wanted.oids[i]))
 			continue;
 		/* a commit here is a tip or a parent; a tip may be a tag as well */
-		r = walk(c, &wanted.list[i], *kinds == OBJCHECK_COMMIT ? 0 : *kinds);
+		r = walk(c, &wanted.oids[i], *kinds == OBJCHECK_COMMIT ? 0 : *kinds);
 		if (r == 0)
 			return 0;
 	}

@@ -5,34 +5,9 @@
 #include "receiver/sendset.h"
 
 #include "gitobject/tree.h"
+#include "receiver/oidlist.h"
 
 #define TICK_EVERY 256
-
-/* Trees still to be read. */
-struct tree_stack {
-	git_oid *oids;
-	size_t count, allocated;
-};
-
-static void tree_stack_done(struct tree_stack *stack)
-{
-	free(stack->oids);
-}
-
-static int tree_stack_push(struct tree_stack *stack, const git_oid *oid)
-{
-	if (stack->count == stack->allocated) {
-		size_t want = stack->allocated ? stack->allocated * 2 : 64;
-		git_oid *grown = reallocarray(stack->oids, want, sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		stack->oids = grown;
-		stack->allocated = want;
-	}
-	stack->oids[stack->count++] = *oid;
-	return 0;
-}
 
 void sendset_done(struct sendset *set)
 {
@@ -88,7 +63,7 @@ int sendset_exclude(struct sendset *set, const git_oid *oid)
 }
 
 /* Pass every entry of a tree on: blobs to `put`, trees for which it returned 1 also to the stack. */
-static int spread(struct sendset *set, git_odb_object *object, struct tree_stack *stack,
+static int spread(struct sendset *set, git_odb_object *object, struct oid_list *stack,
 		  int (*put)(struct sendset *set, const git_oid *oid))
 {
 	struct tree_reader reader;
@@ -107,7 +82,7 @@ static int spread(struct sendset *set, git_odb_object *object, struct tree_stack
 		if (is_new < 0)
 			return is_new;
 		if (is_new && tree_mode_is_directory(entry.mode) &&
-		    tree_stack_push(stack, &entry.oid) < 0)
+		    oid_list_add(stack, &entry.oid) < 0)
 			return -ENOMEM;
 	}
 	return r;
@@ -123,11 +98,11 @@ static int bad_tree(const git_oid *oid, int number, struct error *err)
 
 int sendset_add_tree(struct sendset *set, const git_oid *tree, struct error *err)
 {
-	_cleanup_(tree_stack_done) struct tree_stack stack = { 0 };
+	_cleanup_oid_list_ struct oid_list stack = { 0 };
 	int r = sendset_add(set, tree);
 
 	if (r > 0)
-		r = tree_stack_push(&stack, tree);
+		r = oid_list_add(&stack, tree);
 	while (r >= 0 && stack.count > 0) {
 		git_oid oid = stack.oids[--stack.count];
 		git_odb_object *object = NULL;
@@ -144,11 +119,11 @@ int sendset_add_tree(struct sendset *set, const git_oid *tree, struct error *err
 
 int sendset_exclude_tree(struct sendset *set, const git_oid *tree)
 {
-	_cleanup_(tree_stack_done) struct tree_stack stack = { 0 };
+	_cleanup_oid_list_ struct oid_list stack = { 0 };
 	int r = sendset_exclude(set, tree);
 
 	if (r > 0)
-		r = tree_stack_push(&stack, tree);
+		r = oid_list_add(&stack, tree);
 	while (r >= 0 && stack.count > 0) {
 		git_oid oid = stack.oids[--stack.count];
 		git_odb_object *object = NULL;

@@ -78,9 +78,9 @@ static void upload_done(struct upload *upload)
 	graph_list_done(&upload->have_commits);
 	graph_list_done(&upload->client_shallow);
 	graph_done(&upload->graph);
-	free(upload->want_objects.oids);
-	free(upload->have_objects.oids);
-	free(upload->roots.oids);
+	oid_list_done(&upload->want_objects);
+	oid_list_done(&upload->have_objects);
+	oid_list_done(&upload->roots);
 	refs_done(&upload->refs);
 	pktline_reader_done(&upload->reader);
 	pktline_writer_done(&upload->writer);

@@ -117,7 +117,7 @@ int upload_have(struct upload *upload, const git_oid *oid)
 	if (r < 0)
 		return 0;
 	if ((r > 0 || type != GIT_OBJECT_COMMIT) &&
-	    oid_list_add(&upload->have_objects, oid) < 0)
+	    upload_add_oid(&upload->have_objects, oid, NULL) < 0)
 		return -ENOMEM;
 	if (type == GIT_OBJECT_COMMIT && have_commit(upload, &target) < 0)
 		return -ENOMEM;

@@ -17,27 +17,11 @@ static int protocol_error(struct error *err, const char *text, const char *line)
 			  shown ? shown : "?");
 }
 
-static void oid_list_done(struct oid_list *list)
-{
-	free(list->oids);
-	*list = (struct oid_list){ 0 };
-}
-
-int oid_list_add(struct oid_list *list, const git_oid *oid)
+int upload_add_oid(struct oid_list *list, const git_oid *oid, struct error *err)
 {
 	if (list->count >= UPLOAD_OIDS_MAX)
-		return -E2BIG;
-	if (list->count == list->allocated) {
-		size_t want = list->allocated ? list->allocated * 2 : 64;
-		git_oid *grown = reallocarray(list->oids, want, sizeof(*grown));
-
-		if (!grown)
-			return -ENOMEM;
-		list->oids = grown;
-		list->allocated = want;
-	}
-	list->oids[list->count++] = *oid;
-	return 0;
+		return error_user(err, -E2BIG, "GIT_PROTOCOL", "too many object names");
+	return oid_list_add(list, oid);
 }
 
 static void word_list_done(struct word_list *list)
@@ -90,14 +74,10 @@ static int add_oid(struct oid_list *list, const char *value, const char *complai
 {
 	git_oid oid;
 	const char *rest = upload_parse_oid(value, &oid);
-	int r;
 
 	if (!rest || *rest != '\0')
 		return protocol_error(err, complaint, line);
-	r = oid_list_add(list, &oid);
-	if (r == -E2BIG)
-		return error_user(err, r, "GIT_PROTOCOL", "too many object names");
-	return r;
+	return upload_add_oid(list, &oid, err);
 }
 
 static int parse_shallow(struct upload_request *request, const char *value,
@@ -233,10 +213,7 @@ int upload_request_line_v0(struct upload_request *request, const char *line,
 				      "object ID, not ",
 				      line);
 	parse_features(request, features);
-	r = oid_list_add(&request->wants, &oid);
-	if (r == -E2BIG)
-		return error_user(err, r, "GIT_PROTOCOL", "too many object names");
-	return r;
+	return upload_add_oid(&request->wants, &oid, err);
 }
 
 /* Words without a value in version 2. */

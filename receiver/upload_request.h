@@ -11,16 +11,12 @@
 #include <git2/oid.h>
 
 #include "base/error.h"
+#include "receiver/oidlist.h"
 #include "receiver/pktline.h"
 
 /* Of each list in one request. */
 #define UPLOAD_OIDS_MAX (1024u * 1024)
 #define UPLOAD_WORDS_MAX 65536u
-
-struct oid_list {
-	git_oid *oids;
-	size_t count, allocated;
-};
 
 struct word_list {
 	char **words;
@@ -68,8 +64,12 @@ int upload_request_line_v0(struct upload_request *request, const char *line,
 int upload_request_line_v2(struct upload_request *request, const char *line,
 			   struct error *err) _must_check_;
 
-/* "40 hex digits" and the end or what `ends` has: returns what follows them, NULL if it is none. */
+/* 40 hexadecimal digits in front of anything else: returns what follows them, NULL if s does not begin so. */
 const char *upload_parse_oid(const char *s, git_oid *ret_oid);
+
+/* Append what a client named. Returns 0, -ENOMEM, or -E2BIG with a message beyond UPLOAD_OIDS_MAX. */
+int upload_add_oid(struct oid_list *list, const git_oid *oid, struct error *err)
+	_must_check_;
 
 /* The head of a version 2 command. */
 enum upload_command {
@@ -98,6 +98,5 @@ int upload_ls_refs_line(struct upload_ls_refs *ls, const char *line, struct erro
 int upload_command_read(struct pktline_reader *reader, enum upload_command *ret_command,
 			bool *ret_arguments, struct error *err) _must_check_;
 
-/* Append a copy. Return 0 or -ENOMEM. */
+/* Append a copy. Returns 0, -ENOMEM, or -E2BIG beyond UPLOAD_WORDS_MAX. */
 int word_list_add(struct word_list *list, const char *word) _must_check_;
-int oid_list_add(struct oid_list *list, const git_oid *oid) _must_check_;

@@ -157,7 +157,7 @@ static int take_object_info(void *userdata, const char *line, struct error *err)
 	if (!value || !upload_parse_oid(value, &oid))
 		return error_user(err, -EPROTO, "GIT_PROTOCOL",
 				  "object-info: unexpected line");
-	return oid_list_add(&info->oids, &oid);
+	return upload_add_oid(&info->oids, &oid, err);
 }
 
 static void put_object_info(struct upload *upload, const struct object_info *info)
@@ -193,7 +193,7 @@ static int run_object_info(struct upload *upload, bool arguments, struct error *
 		r = read_arguments(upload, "object-info", take_object_info, &info, err);
 	if (r >= 0)
 		put_object_info(upload, &info);
-	free(info.oids.oids);
+	oid_list_done(&info.oids);
 	return r;
 }
 
