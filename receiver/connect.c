@@ -46,6 +46,8 @@ struct queue {
 	struct queued *heap;
 	size_t count, allocated;
 	struct oidset seen;
+	const struct oidset *wanted; /* borrowed */
+	size_t left;                 /* so many of them have not been met */
 };
 
 static void queue_done(struct queue *queue)
@@ -100,64 +102,99 @@ static struct queued queue_pop(struct queue *queue)
 	return top;
 }
 
-/* Read a commit into the queue, through tags; anything else is passed over. */
-static int queue_add(struct queue *queue, git_odb *odb, const git_oid *oid)
+/* If item->object is a commit, find out when it was made. Returns whether it is one. */
+static bool read_commit(struct queued *item)
 {
-	struct queued item = { .oid = *oid };
-	struct commit_reader header;
-	git_oid unused, target;
+	struct commit_reader behind;
+	git_oid unused;
+
+	if (git_odb_object_type(item->object) != GIT_OBJECT_COMMIT ||
+	    commit_begin(&item->reader, git_odb_object_data(item->object),
+			 git_odb_object_size(item->object), &unused) < 0)
+		return false;
+	behind = item->reader;
+	while (commit_next_parent(&behind, &unused) > 0)
+		;
+	item->time = commit_time(&behind);
+	return true;
+}
+
+static bool read_tag(git_odb_object *object, git_oid *ret_target)
+{
+	int type;
+
+	return git_odb_object_type(object) == GIT_OBJECT_TAG &&
+	       tag_target(git_odb_object_data(object), git_odb_object_size(object),
+			  ret_target, &type) == 0;
+}
+
+/* Note that oid was met. Returns 1 for the first time, 0, or -ENOMEM. */
+static int queue_see(struct queue *queue, const git_oid *oid)
+{
 	bool is_new = false;
-	int type = 0, r;
 
 	if (!oidset_put(&queue->seen, oid, &is_new))
 		return -ENOMEM;
-	if (!is_new)
-		return 0;
-	item.object = read_object(odb, oid);
-	if (!item.object)
-		return 0;
-	if (git_odb_object_type(item.object) == GIT_OBJECT_TAG) {
-		r = tag_target(git_odb_object_data(item.object),
-			       git_odb_object_size(item.object), &target, &type);
+	if (is_new && queue->wanted && oidset_has(queue->wanted, oid))
+		queue->left--;
+	return is_new;
+}
+
+/*
+ * Put a commit into the queue, through tags; anything else is passed over. Of tags of tags there are as many
+ * as a client likes, but each is met once.
+ */
+static int queue_add(struct queue *queue, git_odb *odb, const git_oid *oid)
+{
+	struct queued item = { .oid = *oid };
+	int r;
+
+	while ((r = queue_see(queue, &item.oid)) > 0) {
+		item.object = read_object(odb, &item.oid);
+		if (!item.object)
+			return 0;
+		if (!read_tag(item.object, &item.oid))
+			break;
 		git_odb_object_free(item.object);
-		return r == 0 ? queue_add(queue, odb, &target) : 0;
 	}
-	if (git_odb_object_type(item.object) != GIT_OBJECT_COMMIT ||
-	    commit_begin(&item.reader, git_odb_object_data(item.object),
-			 git_odb_object_size(item.object), &unused) < 0) {
+	if (r <= 0)
+		return r;
+	r = read_commit(&item) ? queue_push(queue, &item) : 1;
+	if (r != 0)
 		git_odb_object_free(item.object);
-		return 0;
+	return r < 0 ? r : 0;
+}
+
+/* Meet commits, the newest first, until all that is wanted was met or only what is older is left. */
+static int queue_walk(struct queue *queue, git_odb *odb, int64_t give_up_before)
+{
+	int r = 0;
+
+	while (r == 0 && queue->count > 0 && queue->left > 0 &&
+	       queue->heap[0].time >= give_up_before) {
+		struct queued top = queue_pop(queue);
+		git_oid parent;
+
+		while (r == 0 && commit_next_parent(&top.reader, &parent) > 0)
+			r = queue_add(queue, odb, &parent);
+		git_odb_object_free(top.object);
 	}
-	header = item.reader;
-	while (commit_next_parent(&header, &unused) > 0)
-		;
-	item.time = commit_time(&header);
-	r = queue_push(queue, &item);
-	if (r < 0)
-		git_odb_object_free(item.object);
 	return r;
 }
 
 int connect_reaches(git_odb *odb, const git_oid *from, size_t count,
 		    const git_oid *target, int64_t give_up_before)
 {
-	_cleanup_queue_ struct queue queue = { 0 };
-	int r = 0;
+	struct oidset wanted = { 0 };
+	_cleanup_queue_ struct queue queue = { .wanted = &wanted, .left = 1 };
+	int r = oidset_put(&wanted, target, NULL) ? 0 : -ENOMEM;
 
 	for (size_t i = 0; r == 0 && i < count; i++)
 		r = queue_add(&queue, odb, &from[i]);
-	while (r == 0 && queue.count > 0 && !oidset_has(&queue.seen, target)) {
-		struct queued top;
-		git_oid parent;
-
-		if (queue.heap[0].time < give_up_before)
-			return 0;
-		top = queue_pop(&queue);
-		while (r == 0 && commit_next_parent(&top.reader, &parent) > 0)
-			r = queue_add(&queue, odb, &parent);
-		git_odb_object_free(top.object);
-	}
-	return r < 0 ? r : oidset_has(&queue.seen, target);
+	if (r == 0)
+		r = queue_walk(&queue, odb, give_up_before);
+	oidset_done(&wanted);
+	return r < 0 ? r : queue.left == 0;
 }
 
 static int know_tips(struct connect *c)
@@ -171,37 +208,56 @@ static int know_tips(struct connect *c)
 	return 0;
 }
 
-/* Was this commit reachable before the push? 1, 0 not that we know, or a negative errno value. */
-static int is_old_commit(struct connect *c, const git_oid *oid)
+/* Of what is wanted: that which no ref points to, and how far back the oldest commit among it lies. */
+static int pick_wanted(struct connect *c, const struct oidset *wanted,
+		       struct oidset *picked, int64_t *ret_oldest)
 {
-	_cleanup_oid_list_ struct oid_list tips = { 0 };
 	const struct oidset_slot *slot;
-	struct commit_reader reader;
-	git_odb_object *object;
-	int64_t since = 0;
-	git_oid unused;
 	size_t at = 0;
-	int r;
 
-	r = know_tips(c);
-	if (r < 0)
-		return r;
-	if (oidset_has(&c->tips, oid))
-		return 1;
-	object = read_object(c->odb, oid);
-	if (!object)
-		return 0;
-	if (git_odb_object_type(object) == GIT_OBJECT_COMMIT &&
-	    commit_begin(&reader, git_odb_object_data(object),
-			 git_odb_object_size(object), &unused) == 0) {
-		while (commit_next_parent(&reader, &unused) > 0)
-			;
-		since = commit_time(&reader) - CLOCK_SKEW_SEC;
+	while ((slot = oidset_next(wanted, &at))) {
+		struct queued item = { 0 };
+
+		if (!(slot->value & OBJCHECK_COMMIT) || oidset_has(&c->tips, &slot->oid))
+			continue;
+		item.object = read_object(c->odb, &slot->oid);
+		if (!item.object)
+			continue;
+		if (read_commit(&item) && item.time < *ret_oldest)
+			*ret_oldest = item.time;
+		git_odb_object_free(item.object);
+		if (!oidset_put(picked, &slot->oid, NULL))
+			return -ENOMEM;
 	}
-	git_odb_object_free(object);
-	while (r == 0 && (slot = oidset_next(&c->tips, &at)))
-		r = oid_list_add(&tips, &slot->oid);
-	return r < 0 ? r : connect_reaches(c->odb, tips.oids, tips.count, oid, since);
+	return 0;
+}
+
+/*
+ * Meet all that is wanted and was reachable before the push, as far as we know, in one walk: a merge may
+ * have as many parents as there are commits.
+ */
+static int meet_old_commits(struct connect *c, const struct oidset *wanted,
+			    struct queue *queue)
+{
+	struct oidset picked = { 0 };
+	const struct oidset_slot *slot;
+	int64_t oldest = INT64_MAX;
+	size_t at = 0;
+	int r = know_tips(c);
+
+	if (r == 0)
+		r = pick_wanted(c, wanted, &picked, &oldest);
+	if (r == 0 && picked.count > 0) {
+		queue->wanted = &picked;
+		queue->left = picked.count;
+		while (r == 0 && (slot = oidset_next(&c->tips, &at)))
+			r = queue_add(queue, c->odb, &slot->oid);
+		if (r == 0)
+			r = queue_walk(queue, c->odb, oldest - CLOCK_SKEW_SEC);
+		queue->wanted = NULL;
+	}
+	oidset_done(&picked);
+	return r;
 }
 
 /* Add the entries of a tree to `closed`, and the trees among them to `next`. */
@@ -265,21 +321,20 @@ static int close_levels(struct connect *c, struct oid_list *level,
 static int old_roots(struct connect *c, const struct oidset *wanted,
 		     struct oid_list *roots)
 {
+	_cleanup_queue_ struct queue queue = { 0 };
 	const struct oidset_slot *slot;
 	size_t at = 0;
-	int r = 0;
+	int r = meet_old_commits(c, wanted, &queue);
 
 	while (r == 0 && (slot = oidset_next(wanted, &at))) {
 		struct commit_reader reader;
 		git_odb_object *object;
 		git_oid tree;
 
-		if (!(slot->value & OBJCHECK_COMMIT))
+		if (!(slot->value & OBJCHECK_COMMIT) ||
+		    (!oidset_has(&c->tips, &slot->oid) &&
+		     !oidset_has(&queue.seen, &slot->oid)))
 			continue;
-		r = is_old_commit(c, &slot->oid);
-		if (r <= 0)
-			continue;
-		r = 0;
 		if (!oidset_put(&c->closed, &slot->oid, NULL))
 			return -ENOMEM;
 		object = read_object(c->odb, &slot->oid);

@@ -425,6 +425,49 @@ packed_full() { # what is written must be read again
 }
 check "a packed-refs that would be too large" packed_full
 
+# nested_tags COUNT COMMIT: a pack of tags, each of the one before; the last one's name goes to the file "last"
+nested_tags() {
+	perl -MDigest::SHA=sha1,sha1_hex -MCompress::Zlib -e '
+		my ($n, $oid) = @ARGV;
+		my ($type, $pack) = ("commit", pack("a4NN", "PACK", 2, $n));
+		for my $i (1 .. $n) {
+			my $tag = "object $oid\ntype $type\ntag t$i\ntagger A <a\@b> 1700000000 +0000\n\n";
+			my $size = length $tag;
+			$pack .= pack("CC", 0xc0 | $size & 15, $size >> 4) . compress($tag);
+			($oid, $type) = (sha1_hex("tag $size\0$tag"), "tag");
+		}
+		print $pack, sha1($pack);
+		open my $last, ">", "last"; print $last $oid' "$1" "$2"
+}
+deep_tags() {
+	fresh || return 1
+	nested_tags 40000 "$old" > tags.pack
+	{ line "$zero $(cat last) refs/tags/deep\0report-status"; flush; cat tags.pack; } > req
+	serve req
+	contains "$output" 'ok refs/tags/deep' || return 1
+	{ line "$old $new refs/heads/main\0report-status"; flush; pack; } > req
+	serve req
+	prompt_and_moved && git -C w ls-remote -q --upload-pack="$receive --upload-pack" ../r.git > /dev/null
+}
+check "a tag of a tag of ... 40,000 deep" deep_tags
+
+merge_of_many() { # of commits that no ref points to
+	rm -rf r.git m && "$receive" --init r.git || return 1
+	perl -e 'for (1 .. 20000) {
+		print "commit refs/heads/main\nmark :$_\ncommitter A <a\@b> ", 1700000000 + $_, " +0000\ndata 1\nx\n";
+		print "from :", $_ - 1, "\n" if $_ > 1 }' | git -C r.git fast-import --quiet || return 1
+	git clone -q r.git m || return 1
+	local parents merge begun
+	parents=$(git -C m rev-list main~1 | awk 'NR % 4 == 0 { print "-p", $0 }')
+	# shellcheck disable=SC2086
+	merge=$(git -C m commit-tree -m merge $parents 'main^{tree}') || return 1
+	begun=$SECONDS
+	timeout 60 git -C m push -q --receive-pack="$base/server" ../r.git "$merge:refs/heads/x" || fail "status $?" || return 1
+	[ $((SECONDS - begun)) -lt 10 ] || fail "took $((SECONDS - begun)) s" || return 1
+	at "$merge" refs/heads/x
+}
+check "a merge of 5,000 old commits" merge_of_many
+
 swept() {
 	fresh || return 1
 	local dead=r.git/objects/incoming-00000000dead live=r.git/objects/incoming-00000000beef
