@@ -1,9 +1,14 @@
 /*
- * All objects into one pack. Pushes go on meanwhile: they only add; the lock is held for the removal. Readers that have an old pack open keep it
- * (the file lives as long as they map it) and find the new one when they look again. Removed is only what
- * was counted before the new pack was complete and on disk, and of that only what the pack holds.
+ * All objects into one pack. Pushes go on meanwhile: they only add; the lock is held for the
+ * removal. Readers that have an old pack open keep it (the file lives as long as they map it)
+ * and find the new one when they look again. Removed is only what was counted before the new
+ * pack was begun: loose objects one by one, if the new pack has them; packs as a whole, because
+ * the new one holds all objects there were, and writing it fails when one cannot be read.
  */
+#include "receiver/upkeep.h"
+
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -17,7 +22,6 @@
 #include "base/str.h"
 #include "receiver/oidset.h"
 #include "receiver/store.h"
-#include "receiver/upkeep.h"
 
 #define PACKS_MAX 50
 #define LOOSE_MAX 2000
@@ -250,37 +254,21 @@ int upkeep_consolidate(const char *path, struct error *err)
 	return replace(&store, &census, err);
 }
 
-/* Loose objects spread evenly: one directory in 256 tells. */
-static bool may_be_due(const struct store *store)
+bool upkeep_may_be_due(const char *path)
 {
-	struct census sample = { .objects_fd = store->objects_fd };
+	_cleanup_free_ char *objects = str_format("%s/objects", path);
+	_cleanup_close_ int fd = -EBADF;
+	struct census sample = { 0 };
 	bool due;
 
+	if (objects)
+		fd = open(objects, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	sample.objects_fd = fd;
+	/* loose objects spread evenly: one directory in 256 tells */
 	due = count_fanout(&sample, "17") < 0 || count_packs(&sample) < 0 ||
-	      sample.loose.count > LOOSE_MAX / 256 || sample.pack_count > PACKS_MAX;
+	      sample.loose.count > LOOSE_MAX / 256 || sample.pack_count >= PACKS_MAX;
 	census_done(&sample);
 	return due;
-}
-
-int upkeep_consolidate_later(const struct store *store, struct error *err)
-{
-	_cleanup_close_ int null = -EBADF;
-	pid_t pid;
-
-	if (!may_be_due(store))
-		return 0;
-	pid = fork();
-	if (pid != 0)
-		return pid < 0 ? error_internal(err, -errno, "fork") : 0;
-
-	/* nobody waits for this one: it must hold nothing that a client does */
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	for (int fd = 0; fd <= 2; fd++)
-		if (null < 0 || dup2(null, fd) < 0)
-			(void)close(fd);
-	(void)close_range(3, ~0u, 0);
-	(void)setsid();
-	errno = 0;
-	(void)nice(10);
-	_exit(upkeep_consolidate(store->path, NULL) < 0 ? 1 : 0);
 }

@@ -59,11 +59,27 @@ static int run_upload(const struct receive_options *o)
 	return upload_run(&settings);
 }
 
+static int run_receive(const struct receive_options *o, int go_fd, struct error *err)
+{
+	int r = receive_run(o, err);
+
+	if (r >= 0 && go_fd >= 0)
+		upkeep_go(go_fd);
+	return r;
+}
+
 /* Returns the exit status, or a negative errno value. */
 static int run(const struct receive_options *o, struct error *err)
 {
+	_cleanup_close_ int go_fd = -EBADF;
 	int r;
 
+	/* without it the push is as good, and the next one tries again */
+	if (o->mode == RECEIVE_MODE_RECEIVE)
+		go_fd = upkeep_stand_by(o->repository);
+	if (go_fd < 0 && go_fd != -EBADF)
+		log_warning("consolidate %s: %s, ignoring", o->repository,
+			    strerror(-go_fd));
 	/* the directory must be there to be the one that stays within reach */
 	if (o->mode == RECEIVE_MODE_INIT && mkdir(o->repository, 0700) < 0 &&
 	    errno != EEXIST)
@@ -75,7 +91,8 @@ static int run(const struct receive_options *o, struct error *err)
 		return r;
 	if (o->mode == RECEIVE_MODE_UPLOAD)
 		return run_upload(o);
-	r = o->mode == RECEIVE_MODE_RECEIVE ? receive_run(o, err) : run_upkeep(o, err);
+	r = o->mode == RECEIVE_MODE_RECEIVE ? run_receive(o, go_fd, err)
+					    : run_upkeep(o, err);
 	return r < 0 ? r : EXIT_SUCCESS;
 }
 

@@ -16,7 +16,6 @@
 #include "protocol/request.h"
 #include "receiver/refname.h"
 #include "receiver/sandbox.h"
-#include "receiver/upkeep.h"
 
 #define KEEP_ALIVE_SEC 5
 /* Objects in one pack; each costs about a hundred bytes of memory while it is taken in. */
@@ -635,16 +634,6 @@ static int carry_out(struct receive *receive, struct error *err)
 	return r == 0 && refs_wait ? settle_rest(receive, err) : r;
 }
 
-/* The client has its answer; another push will try again. */
-static void consolidate(struct receive *receive)
-{
-	_cleanup_error_ struct error err = ERROR_INIT;
-
-	if (upkeep_consolidate_later(&receive->store, &err) < 0)
-		log_error(LOG_WARNING, &err, "consolidate %s, ignoring",
-			  receive->store.path);
-}
-
 static int converse(struct receive *receive, struct error *err)
 {
 	bool offers_options =
@@ -666,7 +655,6 @@ static int converse(struct receive *receive, struct error *err)
 	if (r < 0)
 		return r;
 	r = receive_report(receive);
-	consolidate(receive);
 	return r < 0 ? error_internal(err, r, "write") : 0;
 }
 

@@ -2,6 +2,8 @@
 
 /* Looking after a repository: what hostkitd starts this program for besides pushes and fetches. */
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 /* Make a bare repository whose HEAD is refs/heads/main, or do nothing if one is there. */
@@ -21,10 +23,21 @@ int upkeep_update_ref(const char *path, const char *ref, const char *old_hex,
  */
 int upkeep_consolidate(const char *path, struct error *err) _must_check_;
 
-struct store;
+/*
+ * A quick look at the repository: may it be time to consolidate, once a pack more has come? False also when
+ * it cannot be looked at.
+ */
+bool upkeep_may_be_due(const char *path);
 
 /*
- * The same in a process of its own that outlives the caller, if a quick look says that it may be time.
- * Returns 0 or a negative errno value.
+ * If it may be, start a process that will consolidate the repository when it is told to, and outlive the
+ * caller. To be called before the sandbox is entered, the library started, or a byte of the client read.
+ * What goes wrong later is told to syslog(3).
+ *
+ * Returns a descriptor for upkeep_go(), or a negative errno value, -EBADF when there is no need. Closing the
+ * descriptor ends the process, if it was not told to go.
  */
-int upkeep_consolidate_later(const struct store *store, struct error *err) _must_check_;
+int upkeep_stand_by(const char *path) _must_check_;
+
+/* Let it begin. */
+void upkeep_go(int go_fd);

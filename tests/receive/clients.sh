@@ -534,13 +534,55 @@ no_process_left() { # for the consolidation that is due
 	ASAN_OPTIONS=detect_leaks=0 setpriv --reuid 54321 --regid 54321 --clear-groups prlimit --nproc=1 "$receive" --standalone r.git < req > out 2> err ||
 		status=$?
 	chmod 700 "$base"
-	contains "$(tr "\0" " " < out)" "ok refs/heads/main" && contains "$(cat err)" "consolidate .*, ignoring: fork" && equal 0 "$status"
+	contains "$(tr "\0" " " < out)" "ok refs/heads/main" && contains "$(cat err)" "consolidate r.git: .*, ignoring" && equal 0 "$status"
 }
 if [ "$(id -u)" = 0 ] && setpriv --reuid 54321 --regid 54321 --clear-groups "$receive" --version > /dev/null 2>&1; then
 	check "upkeep that cannot be begun does not hide the report" no_process_left
 else
 	skip "upkeep that cannot be begun does not hide the report" "only root can limit another user"
 fi
+
+# many_packs FILE: FILE is in the first of 55 packs of r.git, in whose history the branch main ends
+many_packs() {
+	local i
+	fresh && git -C w push -q ../r.git "$new:refs/heads/new" && git -C w add "$1" && git -C w commit -qm "$1" || return 1
+	for i in $(seq 55); do
+		git -C w rev-list --objects HEAD~1..HEAD | git -C w pack-objects -q ../r.git/objects/pack/pack > /dev/null || return 1
+		git -C w commit -q --allow-empty -m "pack $i"
+	done
+	git -C r.git update-ref refs/heads/main "$(git -C w rev-parse HEAD~55)"
+	git -C r.git update-ref refs/heads/last "$(git -C w rev-parse HEAD~1)"
+}
+large_pack() { # larger than what libgit2 maps at once, and the push reads from it
+	head -c 70000000 /dev/urandom > w/random
+	many_packs random || return 1
+	git -C w push -q --receive-pack="$base/server" ../r.git HEAD~55:refs/heads/again HEAD:refs/heads/main || return 1
+	wait_for 40 packs_are 5 && git -C r.git fsck --connectivity-only > /dev/null || return 1
+	equal "$(git -C w rev-parse HEAD:random)" "$(git -C r.git rev-parse main:random)" || return 1
+	git -C w reset -q --hard "$new"
+}
+check "also when one is larger than a window on it" large_pack
+
+damaged_pack() {
+	local pack
+	head -c 20000 /dev/urandom > w/random
+	many_packs random || return 1
+	pack=$(find r.git/objects/pack -name '*.pack' -size +10k) && chmod u+w "$pack" || return 1
+	printf '\377\377\377\377' | dd of="$pack" bs=1 seek=15000 conv=notrunc status=none
+	cp -r r.git damaged.git
+	status_is 1 "$receive" --consolidate damaged.git 2> said && contains "$(cat said)" 'damaged.git: ' || return 1
+	equal 55 "$(find damaged.git/objects/pack -name '*.pack' | wc -l)" packs && rm -rf damaged.git || return 1
+	# what is said in the background goes to /dev/log, which is ours in a mount namespace of its own
+	unshare -m true 2> /dev/null || { echo "(not seen: what the log gets)" && git -C w reset -q --hard "$new" && return 0; }
+	export base && unshare -m bash -c '
+		mkdir dev && touch dev/null && mount -t tmpfs none dev && cp -a /dev/null /dev/zero /dev/random /dev/urandom dev && mount --rbind dev /dev || exit 1
+		perl -MSocket -e "socket S, AF_UNIX, SOCK_DGRAM, 0; bind S, sockaddr_un(\"/dev/log\"); alarm 30; recv S, \$m, 2000, 0; print \$m" > logged &
+		until [ -S /dev/log ]; do sleep 0.1; done
+		git -C w push -q --receive-pack="$base/server" ../r.git HEAD:refs/heads/main
+		wait' && contains "$(cat logged)" 'hostkit-receive.*consolidate .*r\.git: status 1: ' || return 1
+	git -C w reset -q --hard "$new"
+}
+check "a pack that cannot be read stays, with the others, and is spoken of" damaged_pack
 
 command_line() {
 	status_is 0 "$receive" --version && status_is 0 "$receive" --help && status_is 2 "$receive" &&
