@@ -280,17 +280,30 @@ static int read_base(struct pack *pack, const struct pack_entry *entry, struct e
 	}
 }
 
-static int check_size(const struct pack *pack, const struct pack_entry *entry,
-		      struct error *err)
+static int over_limit(const char *what, uint64_t limit, struct error *err)
 {
-	_cleanup_free_ char *text = NULL;
+	_cleanup_free_ char *text = humanise(limit);
 
-	if (!pack->plan || entry->size <= pack->plan->limits.object_bytes)
-		return 0;
-	text = humanise(pack->plan->limits.object_bytes);
 	return error_user(err, -EFBIG, "OBJECT_TOO_LARGE",
-			  "an object of the pack exceeds the maximum allowed size (%s)",
-			  text ? text : "?");
+			  "%s the maximum allowed size (%s)", what, text ? text : "?");
+}
+
+int pack_count_bytes(struct pack *pack, uint64_t size, struct error *err)
+{
+	const struct pack_limits *limits;
+
+	if (!pack->plan)
+		return 0;
+	limits = &pack->plan->limits;
+	if (size > limits->object_bytes)
+		return over_limit("an object of the pack exceeds", limits->object_bytes,
+				  err);
+	/* no overflow: at most objects * object_bytes, twice */
+	pack->total_bytes += size;
+	if (limits->total_bytes && pack->total_bytes > limits->total_bytes)
+		return over_limit("the objects of the pack, unpacked, exceed",
+				  limits->total_bytes, err);
+	return 0;
 }
 
 /*
@@ -349,6 +362,7 @@ static void keep(struct pack *pack, struct pack_entry *entry, uint8_t *data)
 static int read_entry(struct pack *pack, struct error *err)
 {
 	struct pack_entry *entry;
+	uint64_t made = 0;
 	uint8_t *data;
 	int r;
 
@@ -363,7 +377,7 @@ static int read_entry(struct pack *pack, struct error *err)
 	if (r == 0)
 		r = read_base(pack, entry, err);
 	if (r == 0)
-		r = check_size(pack, entry, err);
+		r = pack_count_bytes(pack, entry->size, err);
 	if (r < 0)
 		return r;
 	entry->header_size = (uint32_t)(stream_offset(pack) - entry->offset);
@@ -381,6 +395,8 @@ static int read_entry(struct pack *pack, struct error *err)
 		r = pack_object_known(pack, pack->count - 1,
 				      (git_object_t)entry->stored_type, data, entry->size,
 				      err);
+	else if (r == 0 && pack_delta_size(data, entry->size, &made))
+		r = pack_count_bytes(pack, made, err); /* before it is made */
 	keep(pack, entry, data);
 	return r;
 }

@@ -16,12 +16,16 @@
 struct pack_limits {
 	uint64_t bytes;        /* of the pack; 0: no limit */
 	uint64_t object_bytes; /* of one object, unpacked */
+	uint64_t total_bytes;  /* of all objects and deltas, unpacked; 0: no limit */
 	uint32_t objects;      /* in one pack */
 	uint32_t unpack_below; /* fewer objects than this become loose ones */
 };
 
-/* Told from time to time while deltas are resolved; may keep a connection alive. */
-typedef void pack_tick(void *userdata, uint32_t done, uint32_t total);
+/*
+ * Told from time to time while deltas are resolved; may keep a connection alive. A negative errno value ends
+ * the work: nobody is there any more who wants it.
+ */
+typedef int pack_tick(void *userdata, uint32_t done, uint32_t total);
 
 struct pack_plan {
 	struct pktline_reader *in;

@@ -60,13 +60,21 @@ struct pack {
 	struct ref_delta *refs;
 	uint32_t ref_count, ref_allocated;
 	uint32_t resolved;
-	uint64_t kept_bytes; /* in entries[].data */
+	uint64_t kept_bytes;  /* in entries[].data */
+	uint64_t total_bytes; /* unpacked, or to be unpacked */
+	uint64_t made_bytes;  /* by deltas, since the last tick */
 	struct pack_result result;
 };
 
 /* Give an object its name, judge it, note its links, write it if the pack is unpacked. */
 int pack_object_known(struct pack *pack, uint32_t index, git_object_t type,
 		      const void *data, size_t size, struct error *err);
+
+/* Count what is about to be unpacked against the limits of one object and of all. */
+int pack_count_bytes(struct pack *pack, uint64_t size, struct error *err);
+
+/* The size of what a delta makes, by its header. Returns false for one that has none. */
+bool pack_delta_size(const uint8_t *delta, size_t delta_size, uint64_t *ret_size);
 
 /* Inflate an entry from the file. *ret_data is owned by the caller. */
 int pack_inflate(struct pack *pack, const struct pack_entry *entry, uint8_t **ret_data,

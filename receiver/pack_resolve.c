@@ -10,6 +10,7 @@
 /* git never makes deeper ones (pack.depth is at most 4095). */
 #define DEPTH_MAX 4096
 #define TICK_EVERY 1024
+#define TICK_EVERY_BYTES ((uint64_t)64 << 20)
 
 /* One object on the way down, and which of the deltas on it are still to do. */
 struct frame {
@@ -154,8 +155,17 @@ static bool apply(const uint8_t *p, const uint8_t *end, const uint8_t *base,
 	return out_size == 0;
 }
 
-static int apply_delta(struct pack *pack, const uint8_t *delta, size_t delta_size,
-		       const struct frame *base, struct frame *ret, struct error *err)
+bool pack_delta_size(const uint8_t *delta, size_t delta_size, uint64_t *ret_size)
+{
+	const uint8_t *p = delta, *end = delta + delta_size;
+	uint64_t base_size;
+
+	return read_varint(&p, end, &base_size) && read_varint(&p, end, ret_size);
+}
+
+/* How large the result is was counted when the delta came in. */
+static int apply_delta(const uint8_t *delta, size_t delta_size, const struct frame *base,
+		       struct frame *ret, struct error *err)
 {
 	const uint8_t *p = delta, *end = delta + delta_size;
 	uint64_t base_size = 0, size = 0;
@@ -164,12 +174,6 @@ static int apply_delta(struct pack *pack, const uint8_t *delta, size_t delta_siz
 	if (!read_varint(&p, end, &base_size) || !read_varint(&p, end, &size) ||
 	    base_size != base->size)
 		return pack_bad(err, "failed to apply delta");
-	if (size > pack->plan->limits.object_bytes)
-		return error_user(
-			err, -EFBIG, "OBJECT_TOO_LARGE",
-			"an object of the pack exceeds the maximum allowed size "
-			"(%llu bytes)",
-			(unsigned long long)pack->plan->limits.object_bytes);
 	data = malloc(size + 1);
 	if (!data)
 		return -ENOMEM;
@@ -180,6 +184,20 @@ static int apply_delta(struct pack *pack, const uint8_t *delta, size_t delta_siz
 	data[size] = '\0';
 	*ret = (struct frame){ .data = data, .size = size };
 	return 0;
+}
+
+/* Many small objects or a few large ones since the last time? */
+static int tick(struct pack *pack, struct error *err)
+{
+	const struct pack_plan *plan = pack->plan;
+	int r;
+
+	if (!plan->tick ||
+	    (pack->resolved % TICK_EVERY != 0 && pack->made_bytes < TICK_EVERY_BYTES))
+		return 0;
+	pack->made_bytes = 0;
+	r = plan->tick(plan->userdata, pack->resolved, pack->ofs_count + pack->ref_count);
+	return r < 0 ? error_internal(err, r, "the client is gone") : 0;
 }
 
 /* Make the object of delta `index` from its base. */
@@ -197,7 +215,7 @@ static int make_child(struct pack *pack, uint32_t index, const struct frame *bas
 	if (entry->data)
 		pack->kept_bytes -= entry->size;
 	entry->data = NULL;
-	r = apply_delta(pack, delta, entry->size, base, ret, err);
+	r = apply_delta(delta, entry->size, base, ret, err);
 	free(delta);
 	if (r < 0)
 		return r;
@@ -209,10 +227,11 @@ static int make_child(struct pack *pack, uint32_t index, const struct frame *bas
 	}
 	find_children(pack, &entry->oid, entry->offset, ret);
 	pack->resolved++;
-	if (pack->plan->tick && pack->resolved % TICK_EVERY == 0)
-		pack->plan->tick(pack->plan->userdata, pack->resolved,
-				 pack->ofs_count + pack->ref_count);
-	return 0;
+	pack->made_bytes += ret->size;
+	r = tick(pack, err);
+	if (r < 0)
+		free(ret->data);
+	return r;
 }
 
 static bool frame_is_over(const struct frame *frame)

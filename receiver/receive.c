@@ -24,6 +24,13 @@
 #define OBJECT_BYTES_STANDALONE ((uint64_t)4 << 30)
 #define OBJECT_BYTES_DEPLOY ((uint64_t)512 << 20)
 #define PACK_BYTES_DEPLOY ((uint64_t)1 << 30)
+/*
+ * All objects of a push, unpacked: a few MB of deltas can stand for any number of bytes, and each must be
+ * hashed. The whole history of Linux, 1 GB packed, is about 65 GB.
+ */
+#define TOTAL_BYTES_DEPLOY ((uint64_t)128 << 30)
+/* That many bytes at the 200 MB a second of a slow machine, and as much again for the rest. */
+#define CPU_SEC_DEPLOY 1200
 /* Room for the largest object and its base, the pack mapped, and the windows of the library. */
 #define MEMORY_DEPLOY ((size_t)3 << 30)
 /* After a refusal in mid-pack: what the client has under way is still read, so much and so long. */
@@ -85,11 +92,14 @@ void receive_keep_alive(struct receive *receive)
 	receive->last_sent = now();
 }
 
-static void tick(void *userdata, uint32_t done, uint32_t total)
+static int tick(void *userdata, uint32_t done, uint32_t total)
 {
+	struct receive *receive = userdata;
+
 	(void)done;
 	(void)total;
-	receive_keep_alive(userdata);
+	receive_keep_alive(receive);
+	return receive->out.failure;
 }
 
 static void say_flaw(void *userdata, bool fatal, const git_oid *oid, const char *id,
@@ -108,6 +118,7 @@ static struct pack_limits limits_of(const struct receive *receive)
 		.bytes = o->max_pack_bytes,
 		.object_bytes =
 			o->standalone ? OBJECT_BYTES_STANDALONE : OBJECT_BYTES_DEPLOY,
+		.total_bytes = o->standalone ? 0 : TOTAL_BYTES_DEPLOY,
 		.objects = OBJECTS_MAX,
 		.unpack_below = receive->store.settings.unpack_below,
 	};
@@ -669,6 +680,8 @@ int receive_run(const struct receive_options *options, struct error *err)
 	int r;
 
 	r = sandbox_limit_memory(options->standalone ? 0 : MEMORY_DEPLOY, err);
+	if (r == 0)
+		r = sandbox_limit_cpu(options->standalone ? 0 : CPU_SEC_DEPLOY, err);
 	if (r < 0)
 		return r;
 	r = store_open(options->repository, &receive.store, err);

@@ -80,3 +80,14 @@ int sandbox_limit_memory(size_t bytes, struct error *err)
 		       ? error_internal(err, -errno, "limit memory")
 		       : 0;
 }
+
+int sandbox_limit_cpu(unsigned seconds, struct error *err)
+{
+	struct rlimit limit = { .rlim_cur = seconds, .rlim_max = seconds };
+
+	if (seconds == 0)
+		return 0;
+	return setrlimit(RLIMIT_CPU, &limit) < 0
+		       ? error_internal(err, -errno, "limit processor time")
+		       : 0;
+}

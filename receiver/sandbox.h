@@ -14,3 +14,6 @@ int sandbox_enter(const char *writable, struct error *err) _must_check_;
 
 /* Bound the memory this process can take, so that it fails alone. 0: no bound. */
 int sandbox_limit_memory(size_t bytes, struct error *err) _must_check_;
+
+/* Bound the processor time this process can take in all; it is killed by SIGXCPU. 0: no bound. */
+int sandbox_limit_cpu(unsigned seconds, struct error *err) _must_check_;

@@ -342,6 +342,24 @@ too_large() {
 }
 check "too large a pack" too_large
 
+unpacks_to_too_much() { # 40 KB that ask for 150 GB to be hashed
+	fresh ok
+	perl -MDigest::SHA=sha1 -MCompress::Zlib -e '
+		sub size { my $n = shift; my $s = ""; while ($n > 127) { $s .= chr($n & 127 | 128); $n >>= 7 } $s . chr $n }
+		my $delta = size(1) . size(500000000) . "\x90\x01";
+		my $pack = pack("a4NN", "PACK", 2, 301) . "\x31" . compress("x");
+		$pack .= pack("C", 0x70 | length $delta) . sha1("blob 1\0x") . compress($delta) for 1 .. 300;
+		my $line = "0" x 40 . " '"$first"' refs/heads/main\0report-status";
+		printf "%04x%s0000", 4 + length $line, $line;
+		print $pack, sha1($pack)' > bomb
+	local begun=$SECONDS
+	output=$(timeout 60 "$receive" --project shop --branch main r.git < bomb 2>&1 | tr -d '\0')
+	contains "$output" 'the objects of the pack, unpacked, exceed the maximum allowed size' &&
+		contains "$output" 'ng refs/heads/main unpacker error' && equal "" "$(find r.git/objects -type f)" objects || return 1
+	[ $((SECONDS - begun)) -lt 10 ] || fail "took $((SECONDS - begun)) s"
+}
+check "deltas that make more than all limits together" unpacks_to_too_much
+
 bad_names() {
 	local tree
 	fresh ok
