@@ -8,7 +8,11 @@
 #include <stdint.h>
 #include <strings.h>
 
+#include "base/escape.h"
 #include "base/str.h"
+
+/* Of a name or value that is complained about. */
+#define VALUE_SHOWN_BYTES 200
 
 struct parser {
 	const char *at;
@@ -169,8 +173,9 @@ static int parse_variable(struct parser *p)
 
 static void flaw(struct parser *p, const char *id, const char *what, const char *value)
 {
+	_cleanup_free_ char *shown = escape_text(value, VALUE_SHOWN_BYTES);
 	_cleanup_free_ char *message =
-		str_format("disallowed submodule %s: %s", what, value);
+		str_format("disallowed submodule %s: %s", what, shown ? shown : "?");
 
 	p->report(p->userdata, id, message ? message : what);
 	p->flaws++;

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* A flaw: "gitmodulesUrl", "disallowed submodule url: -x". */
+/* A flaw: "gitmodulesUrl", "disallowed submodule url: -x"; what the file says is escaped and cut. */
 typedef void gitmodules_report(void *userdata, const char *id, const char *message);
 
 /*

@@ -17,17 +17,29 @@ void objcheck_done(struct objcheck *check)
 	oidset_done(&check->gitmodules);
 }
 
+static void report(struct objcheck *check, bool is_fatal, const git_oid *oid,
+		   const char *id, const char *message)
+{
+	if (check->reported > OBJCHECK_REPORTS_MAX)
+		return;
+	if (check->reported++ == OBJCHECK_REPORTS_MAX) {
+		id = "tooMany";
+		message = "it and others have more flaws, which are not shown";
+	}
+	check->report(check->userdata, is_fatal, oid, id, message);
+}
+
 static bool fatal(struct objcheck *check, const git_oid *oid, const char *id,
 		  const char *message)
 {
-	check->report(check->userdata, true, oid, id, message);
+	report(check, true, oid, id, message);
 	return false;
 }
 
 static void warn(struct objcheck *check, const git_oid *oid, const char *id,
 		 const char *message)
 {
-	check->report(check->userdata, false, oid, id, message);
+	report(check, false, oid, id, message);
 }
 
 enum tree_flaw {
@@ -119,8 +131,8 @@ static bool report_tree(struct objcheck *check, const git_oid *oid, unsigned fla
 
 	for (size_t i = 0; i < _TREE_FLAW_N; i++) {
 		if (i == TREE_FLAW_DUPLICATE && bad_modes) {
-			check->report(check->userdata, check->strict_modes, oid,
-				      "badFilemode", "contains bad file modes");
+			report(check, check->strict_modes, oid, "badFilemode",
+			       "contains bad file modes");
 			ok = ok && !check->strict_modes;
 		}
 		if (flaws & (1u << i))

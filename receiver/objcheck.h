@@ -16,10 +16,14 @@
 typedef void objcheck_report(void *userdata, bool fatal, const git_oid *oid,
 			     const char *id, const char *message);
 
+/* Flaws told of one push: enough to see what is the matter. One line more says that there are others. */
+#define OBJCHECK_REPORTS_MAX 100
+
 struct objcheck {
 	bool strict_modes; /* a mode that git itself does not write is fatal, too */
 	objcheck_report *report;
 	void *userdata;
+	unsigned reported;        /* so many times */
 	struct oidset gitmodules; /* blobs that stand as .gitmodules in some tree */
 	bool no_memory;
 };

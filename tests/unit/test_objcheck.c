@@ -274,12 +274,58 @@ static void test_gitmodules(void **state _unused_)
 	}
 }
 
+static void keep_message(void *userdata, bool fatal, const git_oid *oid, const char *id,
+			 const char *message)
+{
+	(void)fatal;
+	(void)oid;
+	(void)id;
+	strbuf_format(userdata, "%s\n", message);
+}
+
+/* What a client wrote is shown so that it does nothing, and not all of it. */
+static void test_shown(void **state _unused_)
+{
+	_cleanup_strbuf_ struct strbuf seen = { 0 }, text = { 0 };
+	struct objcheck check = { .report = keep_message, .userdata = &seen };
+	git_oid oid = { 0 };
+
+	strbuf_str(&text, "[submodule \"a\"]\n\turl = -\033[2J");
+	for (int i = 0; i < 5000; i++)
+		strbuf_char(&text, 'x');
+	assert_false(
+		objcheck_gitmodules(&check, &oid, GIT_OBJECT_BLOB, text.data, text.size));
+	assert_non_null(strstr(strbuf_get(&seen), "submodule url: -\\x1b[2Jxxx"));
+	assert_null(strchr(strbuf_get(&seen), '\033'));
+	assert_true(seen.size < 300);
+}
+
+static void test_too_many(void **state _unused_)
+{
+	_cleanup_strbuf_ struct strbuf seen = { 0 }, text = { 0 };
+	struct objcheck check = { .report = keep_message, .userdata = &seen };
+	git_oid oid = { 0 };
+	unsigned lines = 0;
+
+	strbuf_str(&text, "[submodule \"a\"]\n");
+	for (int i = 0; i < 300; i++)
+		strbuf_str(&text, "url = -x\n");
+	for (int i = 0; i < 2; i++)
+		assert_false(objcheck_gitmodules(&check, &oid, GIT_OBJECT_BLOB, text.data,
+						 text.size));
+	for (const char *p = strbuf_get(&seen); *p; p++)
+		lines += *p == '\n';
+	assert_int_equal(lines, OBJCHECK_REPORTS_MAX + 1);
+	assert_non_null(strstr(strbuf_get(&seen), "more flaws, which are not shown\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_trees),        cmocka_unit_test(test_broken_trees),
 		cmocka_unit_test(test_commits),      cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_strict_modes), cmocka_unit_test(test_gitmodules),
+		cmocka_unit_test(test_shown),        cmocka_unit_test(test_too_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
