@@ -22,6 +22,7 @@
 #include "builder/manifest.h"
 #include "builder/say.h"
 #include "builder/stop.h"
+#include "gitobject/lfs.h"
 
 #define EXPORT_THREADS 2
 /* Below this the second thread costs more than it saves. */
@@ -29,7 +30,6 @@
 /* Files handed to a thread at a time. */
 #define EXPORT_BATCH 32
 
-#define LFS_POINTER_MAX 1024
 #define LINK_TARGET_MAX 4095
 
 DEFINE_CLEANUP(git_odb *, git_odb_free);
@@ -144,14 +144,6 @@ static int fail_pointer(struct error *err, const char *path)
 		      "commit the file itself ('git lfs migrate export --include=\"*\" "
 		      "--everything', or 'git lfs untrack' and add it again), then push");
 	return -EBADMSG;
-}
-
-static bool is_lfs_pointer(const char *data, size_t size)
-{
-	static const char start[] = "version https://git-lfs.github.com/spec/";
-
-	return size < LFS_POINTER_MAX && size >= sizeof(start) - 1 &&
-	       memcmp(data, start, sizeof(start) - 1) == 0;
 }
 
 /* Make w->dir_fd the directory of the file. */
@@ -285,7 +277,7 @@ static int write_blob(struct worker *w, size_t index, char **path)
 		return r;
 	data = git_odb_object_data(object);
 	size = git_odb_object_size(object);
-	if (w->export->request->refuse_lfs && is_lfs_pointer(data, size))
+	if (w->export->request->refuse_lfs && lfs_is_pointer(data, size))
 		return fail_pointer(&w->err, *path);
 
 	fd = create_file(w, file, plan_file_name(&w->export->plan, file));

@@ -7,10 +7,10 @@
 
 #include "base/escape.h"
 #include "base/str.h"
+#include "gitobject/lfs.h"
 #include "gitobject/tree.h"
 #include "protocol/client.h"
 #include "protocol/stream.h"
-#include "receiver/lfs.h"
 #include "receiver/receive_internal.h"
 
 /* hostkitd hands the connection for requests over as this descriptor. */
@@ -167,8 +167,8 @@ static bool is_pointer(const struct survey *survey, const git_oid *oid)
 	if (oidset_has(&survey->before, oid))
 		return false;
 	/* from an earlier push of something that does not deploy */
-	if (git_odb_read_header(&size, &type, odb, oid) < 0 || size > 1024 ||
-	    git_odb_read(&object, odb, oid) < 0)
+	if (git_odb_read_header(&size, &type, odb, oid) < 0 ||
+	    size >= LFS_POINTER_BYTES || git_odb_read(&object, odb, oid) < 0)
 		return false;
 	is = lfs_is_pointer(git_odb_object_data(object), git_odb_object_size(object));
 	git_odb_object_free(object);

@@ -14,7 +14,7 @@
 
 #include "base/io.h"
 #include "base/str.h"
-#include "receiver/lfs.h"
+#include "gitobject/lfs.h"
 
 #define FILE_NAME "incoming.pack"
 /* Unpacked data kept for the second pass rather than inflated again. */
