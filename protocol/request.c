@@ -73,10 +73,8 @@ const char *job_state_name(uint32_t state)
 const char *release_state_name(uint32_t state)
 {
 	static const char *const names[_RELEASE_STATE_N] = {
-		[RELEASE_STATE_BUILDING] = "building",
-		[RELEASE_STATE_GOOD] = "good",
-		[RELEASE_STATE_FAILED] = "failed",
-		[RELEASE_STATE_GONE] = "gone",
+		[RELEASE_STATE_BUILDING] = "building", [RELEASE_STATE_GOOD] = "good",
+		[RELEASE_STATE_FAILED] = "failed",     [RELEASE_STATE_GONE] = "gone",
 		[RELEASE_STATE_REMOVING] = "removing",
 	};
 
