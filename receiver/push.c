@@ -200,3 +200,21 @@ void push_refuse_rest(struct push *push, const char *reason)
 	for (size_t i = 0; i < push->count; i++)
 		push_refuse(&push->commands[i], reason);
 }
+
+bool push_all_refused(const struct push *push)
+{
+	for (size_t i = 0; i < push->count; i++)
+		if (!push->commands[i].refused)
+			return false;
+	return true;
+}
+
+void push_spread_refusal(struct push *push, const char *reason)
+{
+	for (size_t i = 0; push->atomic && i < push->count; i++) {
+		if (push->commands[i].refused) {
+			push_refuse_rest(push, reason);
+			return;
+		}
+	}
+}

@@ -65,3 +65,6 @@ bool push_has_pack(const struct push *push);
 void push_refuse(struct push_command *command, const char *reason);
 /* All that were not refused yet. */
 void push_refuse_rest(struct push *push, const char *reason);
+/* With --atomic one refusal is everybody's. */
+void push_spread_refusal(struct push *push, const char *reason);
+bool push_all_refused(const struct push *push);

@@ -50,6 +50,16 @@ int receive_report(struct receive *receive);
 int receive_keep_boundary(struct receive *receive, struct push_command *command)
 	_must_check_;
 
+/*
+ * Move the objects out of the quarantine, then the refs, while nobody else moves any; with refs_wait only note what the
+ * ref that deploys will need. Refuses commands that fail. Returns 0 or a negative errno value.
+ */
+int receive_settle(struct receive *receive, bool refs_wait, struct error *err)
+	_must_check_;
+
+/* The refs that waited: with --atomic they move when the deployment has succeeded, or not at all. */
+int receive_settle_rest(struct receive *receive, struct error *err) _must_check_;
+
 /* Deployment only. */
 
 /*
