@@ -6,11 +6,12 @@
 
 int tree_next(struct tree_reader *reader, struct tree_entry *ret_entry)
 {
-	const uint8_t *p = reader->at, *end = p + reader->left, *nul;
+	const uint8_t *p = reader->at, *end, *nul;
 	uint32_t mode = 0;
 
-	if (reader->left == 0)
+	if (reader->left == 0) /* and at may be NULL, to which nothing is added */
 		return 0;
+	end = p + reader->left;
 	/* a digit, a blank, a letter, a NUL and an object name at least */
 	if (reader->left < 4 + GIT_OID_RAWSZ)
 		return -EBADMSG;

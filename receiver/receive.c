@@ -29,7 +29,7 @@
  * hashed. The whole history of Linux, 1 GB packed, is about 65 GB.
  */
 #define TOTAL_BYTES_DEPLOY ((uint64_t)128 << 30)
-/* That many bytes at the 200 MB a second of a slow machine, and as much again for the rest. */
+/* Hashing that many at an assumed 200 MB a second takes 690 s; the rest is for all else. */
 #define CPU_SEC_DEPLOY 1200
 /* Room for the largest object and its base, the pack mapped, and the windows of the library. */
 #define MEMORY_DEPLOY ((size_t)3 << 30)
