@@ -114,8 +114,8 @@ upload_ours() { to "$ours" sink < "$dir/data"; }
 upload_theirs() { to "$theirs" 'cat > /dev/null' < "$dir/data"; }
 download_ours() { to "$ours" source $size; }
 download_theirs() { to "$theirs" "head -c $size $dir/data"; }
-compare "upload, loopback" $size 5 upload_ours upload_theirs
-compare "download, loopback" $size 5 download_ours download_theirs
+compare "upload, loopback" $size 10 upload_ours upload_theirs
+compare "download, loopback" $size 10 download_ours download_theirs
 
 far_ours=$(free_port)
 "$build/tests/bench/delay_proxy" "$far_ours" "$ours" 25 &
@@ -132,9 +132,9 @@ far_download_ours() { to "$far_ours" source $far; }
 far_download_theirs() { to "$far_theirs" "head -c $far $dir/data"; }
 far_true_ours() { to "$far_ours" exit 0; }
 far_true_theirs() { to "$far_theirs" true; }
-compare "a command, round trip 50 ms" 0 5 far_true_ours far_true_theirs
-compare "upload, round trip 50 ms" $far 3 far_upload_ours far_upload_theirs
-compare "download, round trip 50 ms" $far 3 far_download_ours far_download_theirs
+compare "a command, round trip 50 ms" 0 10 far_true_ours far_true_theirs
+compare "upload, round trip 50 ms" $far 10 far_upload_ours far_upload_theirs
+compare "download, round trip 50 ms" $far 10 far_download_ours far_download_theirs
 
 # memory: connections that have logged in and run a command, and now wait
 idle=50
