@@ -1,6 +1,5 @@
 #include "base/fs.h"
 
-#include <dirent.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/random.h>
@@ -285,4 +284,15 @@ int fs_mkdir_at(int dir_fd, const char *name, mode_t mode)
 	if (made && fchmod(fd, mode) < 0)
 		return -errno;
 	return made;
+}
+
+struct dirent *fs_next_entry(DIR *dir, int *r)
+{
+	struct dirent *entry;
+
+	errno = 0;
+	entry = readdir(dir);
+	if (!entry && errno != 0)
+		*r = -errno;
+	return entry;
 }

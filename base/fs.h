@@ -5,6 +5,7 @@
  * it was given. A `name` is a single path component unless the function says otherwise.
  */
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -47,3 +48,9 @@ int fs_mkdir_at(int dir_fd, const char *name, mode_t mode) _must_check_;
 
 /* Is it a single path component: not empty, no '/', not "." or ".."? */
 bool fs_name_is_component(const char *name);
+
+/*
+ * The next entry of a directory, as readdir(3) has it, or NULL: at the end, and then *r stays as it is, or after a
+ * failure, with a negative errno value in *r.
+ */
+struct dirent *fs_next_entry(DIR *dir, int *r);

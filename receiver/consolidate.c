@@ -57,7 +57,7 @@ static int count_fanout(struct census *census, const char *fanout)
 		fd_close(fd);
 		return -ENOMEM;
 	}
-	while (r == 0 && (entry = readdir(dir))) {
+	while (r == 0 && (entry = fs_next_entry(dir, &r))) {
 		char hex[GIT_OID_HEXSZ + 1];
 		git_oid oid;
 
@@ -104,7 +104,7 @@ static int count_packs(struct census *census)
 		fd_close(fd);
 		return -ENOMEM;
 	}
-	while (r == 0 && (entry = readdir(dir)))
+	while (r == 0 && (entry = fs_next_entry(dir, &r)))
 		if (str_has_suffix(entry->d_name, ".idx"))
 			r = add_pack(census, dirfd(dir), entry->d_name);
 	closedir(dir);

@@ -22,18 +22,6 @@
 /* Work of each kind of entry in a directory. */
 typedef int each_entry(struct quarantine *q, int dir_fd, const char *name);
 
-/* The next entry, or NULL: at the end, or with a negative errno value in *r. */
-static struct dirent *next_entry(DIR *dir, int *r)
-{
-	struct dirent *entry;
-
-	errno = 0;
-	entry = readdir(dir);
-	if (!entry && errno != 0)
-		*r = -errno;
-	return entry;
-}
-
 static int for_each(struct quarantine *q, int parent_fd, const char *path, each_entry *fn)
 {
 	struct dirent *entry;
@@ -49,7 +37,7 @@ static int for_each(struct quarantine *q, int parent_fd, const char *path, each_
 		fd_close(fd);
 		return r;
 	}
-	while (r >= 0 && (entry = next_entry(dir, &r)))
+	while (r >= 0 && (entry = fs_next_entry(dir, &r)))
 		if (entry->d_name[0] != '.')
 			r = fn(q, dirfd(dir), entry->d_name);
 	closedir(dir);
@@ -291,7 +279,7 @@ static int move_fanout(struct quarantine *q, int dir_fd, const char *name)
 	if (!dir)
 		return -errno;
 	from_fd = -EBADF; /* the stream owns it */
-	while (r == 0 && (entry = next_entry(dir, &r)))
+	while (r == 0 && (entry = fs_next_entry(dir, &r)))
 		if (entry->d_name[0] != '.')
 			r = move_file(q, dirfd(dir), entry->d_name, to_fd);
 	closedir(dir);
@@ -325,7 +313,7 @@ static int move_suffix(struct quarantine *q, int to_fd, const char *suffix,
 		return -errno;
 	fd = -EBADF; /* the stream owns it */
 	rewinddir(dir);
-	while (r == 0 && (entry = next_entry(dir, &r))) {
+	while (r == 0 && (entry = fs_next_entry(dir, &r))) {
 		if (!str_has_suffix(entry->d_name, suffix))
 			continue;
 		r = move_file(q, q->pack_fd, entry->d_name, to_fd);

@@ -194,18 +194,6 @@ static bool is_directory(int dir_fd, const struct dirent *entry)
 	       S_ISDIR(st.st_mode);
 }
 
-/* The next entry, or NULL: at the end, or with a negative errno value in *r. */
-static struct dirent *next_entry(DIR *dir, int *r)
-{
-	struct dirent *entry;
-
-	errno = 0;
-	entry = readdir(dir);
-	if (!entry && errno != 0)
-		*r = -errno;
-	return entry;
-}
-
 static int walk(struct refs *refs, int repo_fd, const char *path, int depth)
 {
 	struct dirent *entry;
@@ -221,7 +209,7 @@ static int walk(struct refs *refs, int repo_fd, const char *path, int depth)
 		fd_close(fd);
 		return r;
 	}
-	while (r >= 0 && (entry = next_entry(dir, &r))) {
+	while (r >= 0 && (entry = fs_next_entry(dir, &r))) {
 		_cleanup_free_ char *child = NULL;
 		bool below;
 
