@@ -100,28 +100,27 @@ int build_run(const struct build *build, const char *const *argv,
 	return r < 0 ? error_internal(err, r, "wait for %s", argv[0]) : r;
 }
 
-static void say_command(const char *const *argv)
+/* As one would type it; none of our arguments has blanks in it. */
+static void put_command(struct strbuf *line, const char *const *argv)
 {
-	_cleanup_strbuf_ struct strbuf line = { 0 };
 	const char *slash = strrchr(argv[0], '/');
 
-	strbuf_str(&line, slash ? slash + 1 : argv[0]);
+	strbuf_str(line, slash ? slash + 1 : argv[0]);
 	for (size_t i = 1; argv[i]; i++) {
-		strbuf_char(&line, ' ');
-		strbuf_str(&line, argv[i]);
+		strbuf_char(line, ' ');
+		strbuf_str(line, argv[i]);
 	}
-	say_detail("$ %s", strbuf_get(&line));
 }
 
 int build_step(const struct build *build, const char *const *argv,
 	       const char *const *defaults, const char *code, struct error *err)
 {
-	const char *slash = strrchr(argv[0], '/');
-	const char *name = slash ? slash + 1 : argv[0];
+	_cleanup_strbuf_ struct strbuf line = { 0 };
 	struct statvfs vfs;
 	int r;
 
-	say_command(argv);
+	put_command(&line, argv);
+	say_detail("$ %s", strbuf_get(&line));
 	r = build_run(build, argv, defaults, err);
 	if (r <= 0)
 		return r;
@@ -131,15 +130,14 @@ int build_step(const struct build *build, const char *const *argv,
 		return export_write_error(err, -ENOSPC, build->releases_fd,
 					  build->release);
 	if (r == 128 + SIGKILL) {
-		error_user(err, -ENOMEM, code, "'%s %s' was killed", name,
-			   argv[1] ? argv[1] : "");
+		error_user(err, -ENOMEM, code, "'%s' was killed", strbuf_get(&line));
 		error_suggest(err,
 			      "most likely it needed more memory than [build] memory in "
 			      "hostkit.conf allows");
 		return -ENOMEM;
 	}
-	error_user(err, -ECHILD, code, "'%s %s' failed with exit status %d", name,
-		   argv[1] ? argv[1] : "", r);
+	error_user(err, -ECHILD, code, "'%s' failed with exit status %d",
+		   strbuf_get(&line), r);
 	error_suggest(err, "its output above says why; mend it, commit and push again");
 	return -ECHILD;
 }

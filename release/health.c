@@ -34,7 +34,8 @@ struct health {
 	uint32_t main_pid; /* 0: not seen running yet */
 	uint32_t restarts; /* as first seen */
 	bool first_seen;
-	char *last; /* of the probe's looks, in words; owned */
+	bool answered; /* in HTTP, the last time */
+	char *last;    /* of the probe's looks, in words; owned */
 };
 
 static int unit_state(struct job *job, struct unit_record *ret_unit, struct error *err)
@@ -174,6 +175,7 @@ static void remember(struct health *health, int status, int out_fd)
 	if (io_read_all(out_fd, 512, &line) < 0 ||
 	    sscanf(strbuf_get(&line), "%ld %127s %ld", &code, url, &elapsed) < 2)
 		return;
+	health->answered = status == PROBE_EXIT_UNHEALTHY;
 	free(health->last);
 	switch (status) {
 	case PROBE_EXIT_UNHEALTHY:
@@ -241,8 +243,14 @@ static int give_up(struct health *health, struct error *err)
 	error_user(err, -EIO, "HEALTH_CHECK_FAILED",
 		   "the app is not healthy after %.1f s: %s", seconds,
 		   health->last ? health->last : "out of memory");
-	error_suggest(err, "the app must listen on 127.0.0.1 at the port in $PORT (%u)",
-		      health->job->details.port);
+	if (health->answered)
+		error_suggest(
+			err,
+			"healthy is every answer below 500: look at what the app says");
+	else
+		error_suggest(
+			err, "the app must listen on 127.0.0.1 at the port in $PORT (%u)",
+			health->job->details.port);
 	return -EIO;
 }
 
