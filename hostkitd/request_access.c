@@ -153,12 +153,52 @@ int handle_KEY_LIST(struct exchange *req, struct error *err)
 	return r;
 }
 
+struct admins {
+	const char *name; /* the key in question */
+	bool is_one;
+	uint32_t others;
+};
+
+static int count_admin(const struct key *key, void *userdata)
+{
+	struct admins *admins = userdata;
+
+	if (key->record.role != ROLE_ADMIN)
+		return 0;
+	if (str_equal(key->record.name, admins->name))
+		admins->is_one = true;
+	else
+		admins->others++;
+	return 0;
+}
+
+/* Whoever comes by SSH could not come again; root on the server can. */
+static int keep_last_admin(struct exchange *req, struct error *err)
+{
+	struct admins admins = { .name = req->args.name };
+	int r = connection_principal(req->conn)->key == 0
+			? 0
+			: state_key_each(req->daemon->state, count_admin, &admins, err);
+
+	if (r < 0 || !admins.is_one || admins.others > 0)
+		return r;
+	error_user(err, -EPERM, "LAST_ADMIN_KEY",
+		   "'%s' is the last admin key: nobody could log in to add another",
+		   req->args.name);
+	error_suggest(err,
+		      "add another first; or on the server: sudo hostkit key remove %s",
+		      req->args.name);
+	return -EPERM;
+}
+
 int handle_KEY_REMOVE(struct exchange *req, struct error *err)
 {
 	int r = request_project(req, ACTION_KEY_EDIT, NULL, false, NULL, err);
 
 	if (r >= 0)
 		r = name_check_key(req->args.name, err);
+	if (r >= 0)
+		r = keep_last_admin(req, err);
 	if (r >= 0)
 		r = state_key_remove(req->daemon->state, req->args.name, err);
 	if (r == 0) {
