@@ -352,8 +352,8 @@ static int answer_changes(struct command *command, const char *project, json_t *
 	if (count == 0)
 		command_say(command, "Nothing changed");
 	else if (restart)
-		command_say(command, "Changed %zu variable%s and restarted %s", count,
-			    count == 1 ? "" : "s", project);
+		command_say(command, "Changed %zu variable%s", count,
+			    count == 1 ? "" : "s");
 	else
 		command_say(command,
 			    "Changed %zu variable%s; the app sees it after: hostkit "
@@ -365,7 +365,7 @@ static int answer_changes(struct command *command, const char *project, json_t *
 		int r;
 
 		wire_put_string(&args, project);
-		r = command_do(command, REQUEST_PROJECT_RESTART, &args, err);
+		r = command_start_job(command, REQUEST_PROJECT_RESTART, &args, err);
 		if (r < 0)
 			return r;
 	}

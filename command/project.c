@@ -212,7 +212,7 @@ static void explain_ignored(struct command *command)
 				      flag_info(later[i])->name);
 }
 
-static int chosen_runtime(const struct command *command, uint32_t *ret_runtime,
+static int chosen_runtime(struct command *command, uint32_t *ret_runtime,
 			  struct error *err)
 {
 	static const enum flag flags[_RUNTIME_N] = {
@@ -232,6 +232,10 @@ static int chosen_runtime(const struct command *command, uint32_t *ret_runtime,
 	if (given > 1)
 		return args_refuse(command->args.verb, err,
 				   "a project has one runtime only");
+	if (given == 0 && !command->json)
+		strbuf_str(&command->out,
+			   "       runtime nextjs, unless --node, --python or "
+			   "--static says otherwise\n");
 	*ret_runtime = runtime;
 	return 0;
 }
@@ -243,6 +247,10 @@ int command_start_job(struct command *command, enum request op, const struct str
 	int64_t job;
 	int r = command_call(command, op, args, &answer, err);
 
+	/* what was said so far, before what the job says */
+	if (r >= 0)
+		r = command_write(command, strbuf_get(&command->out), command->out.size);
+	strbuf_clear(&command->out);
 	if (r < 0)
 		return r;
 	job = wire_i64(&answer.body);
@@ -268,10 +276,6 @@ int verb_provision(struct command *command, struct error *err)
 		return r;
 
 	explain_ignored(command);
-	r = command_write(command, strbuf_get(&command->out), command->out.size);
-	strbuf_clear(&command->out);
-	if (r < 0)
-		return r;
 
 	wire_put_string(&args, project);
 	wire_put_u32(&args, runtime);
@@ -347,12 +351,5 @@ int verb_restart(struct command *command, struct error *err)
 	if (r < 0)
 		return r;
 	wire_put_string(&args, project);
-	r = command_do(command, REQUEST_PROJECT_RESTART, &args, err);
-	if (r >= 0)
-		r = answer_project(command, project, err);
-	if (r < 0)
-		return r;
-	command_say(command, "Restarted %s, it is %s", project,
-		    json_string_value(json_object_get(command->data, "state")));
-	return 0;
+	return command_start_job(command, REQUEST_PROJECT_RESTART, &args, err);
 }

@@ -179,6 +179,7 @@ static const task_step *lost_steps(const struct job *job, const struct project *
 		/* of a project that was complete before, nothing is to be undone */
 		return project->state == PROJECT_READY ? none : provision_undo_all();
 	case JOB_KIND_DELETE:
+	case JOB_KIND_RESTART: /* systemd goes on with it */
 	case _JOB_KIND_N:
 		break;
 	}

@@ -1,4 +1,4 @@
-/* Requests about projects: looking at them, restarting, their logs and environment. */
+/* Requests about projects: looking at them, their logs and environment. */
 
 #include <fcntl.h>
 #include <string.h>
@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "base/wire.h"
 #include "hostkitd/internal.h"
-#include "hostkitd/job.h"
 #include "hostkitd/open.h"
 #include "hostkitd/systemd.h"
 #include "hostkitd/unit.h"
@@ -90,73 +89,6 @@ int handle_PROJECT_INFO(struct exchange *req, struct error *err)
 				&project, err);
 
 	return r < 0 ? r : project_put(req, project, &req->results, err);
-}
-
-/* -- restart -- */
-
-static void on_restarted(void *userdata, int result, struct error *err)
-{
-	struct task *task = userdata;
-	_cleanup_error_ struct error why = ERROR_INIT;
-
-	if (result >= 0) {
-		task_resume(task, 0, NULL);
-		return;
-	}
-	log_error(LOG_INFO, err, "restart %s", task->project->name);
-	error_user(&why, result, "SERVICE_RESTART_FAILED",
-		   "the service of '%s' did not start", task->project->name);
-	error_suggest(&why, "logs %s --error", task->project->name);
-	task_resume(task, result, &why);
-}
-
-static int restart_unit(struct task *task, struct error *err)
-{
-	_cleanup_free_ char *unit = unit_name(task->project->name);
-	int r;
-
-	if (!unit)
-		return error_internal(err, -ENOMEM, "restart");
-	systemd_reset_failed(task->daemon->systemd, unit);
-	r = systemd_unit_job(task->daemon->systemd, "RestartUnit", unit, on_restarted,
-			     task, err);
-	return r < 0 ? r : TASK_WAIT;
-}
-
-int handle_PROJECT_RESTART(struct exchange *req, struct error *err)
-{
-	static const task_step steps[] = { restart_unit, NULL };
-	_cleanup_(project_freep) struct project *project = NULL;
-	const struct job_run *run;
-	struct task *task;
-	int r = request_project(req, ACTION_RESTART, req->args.project, true, &project,
-				err);
-
-	if (r < 0)
-		return r;
-	if (!unit_is_wanted(project->runtime))
-		return error_user(err, -EINVAL, "INVALID_OPTIONS",
-				  "'%s' is static: it has no service to restart",
-				  project->name);
-	if (*project->live == '\0') {
-		error_user(err, -ENOENT, "RELEASE_NOT_FOUND", "'%s' has no release yet",
-			   project->name);
-		error_suggest(err, "git push hostkit %s", project->branch);
-		return -ENOENT;
-	}
-	run = job_of_project(req->daemon, project->name);
-	if (run && !job_run_waits(run))
-		return error_user(err, -EBUSY, "PROJECT_LOCKED",
-				  "job %lld (%s) is at work on '%s'",
-				  (long long)job_run_id(run),
-				  job_kind_name(job_run_kind(run)), project->name);
-	task = task_new(req->daemon, steps);
-	if (!task)
-		return error_internal(err, -ENOMEM, "restart");
-	task->request = req;
-	task->project = TAKE_PTR(project);
-	task_run(task);
-	return REQUEST_DEFERRED;
 }
 
 /* -- logs -- */

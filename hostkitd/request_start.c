@@ -8,6 +8,7 @@
 #include "hostkitd/account.h"
 #include "hostkitd/internal.h"
 #include "hostkitd/job.h"
+#include "hostkitd/unit.h"
 #include "protocol/name.h"
 
 #define JOB_LIST_MAX 1000
@@ -168,6 +169,37 @@ int handle_START_ROLLBACK(struct exchange *req, struct error *err)
 		return r;
 	job.target = target;
 	return start_job(req, &job, err);
+}
+
+/* There must be something to restart. */
+static int check_restart(const struct project *project, struct error *err)
+{
+	if (!unit_is_wanted(project->runtime))
+		return error_user(err, -EINVAL, "INVALID_OPTIONS",
+				  "'%s' is static: it has no service to restart",
+				  project->name);
+	if (*project->live)
+		return 0;
+	error_user(err, -ENOENT, "RELEASE_NOT_FOUND", "'%s' has no release yet",
+		   project->name);
+	error_suggest(err, "git push hostkit %s", project->branch);
+	return -ENOENT;
+}
+
+int handle_PROJECT_RESTART(struct exchange *req, struct error *err)
+{
+	_cleanup_(project_freep) struct project *project = NULL;
+	struct job job = {
+		.record = { .kind = JOB_KIND_RESTART, .project = req->args.project },
+	};
+	int r = request_project(req, ACTION_RESTART, req->args.project, true, &project,
+				err);
+
+	if (r >= 0)
+		r = check_restart(project, err);
+	if (r >= 0)
+		r = refuse_second_job(req, project->name, err);
+	return r < 0 ? r : start_job(req, &job, err);
 }
 
 /* The receiver has judged the ref, but it runs as the project's user, and only one branch deploys. */

@@ -47,10 +47,9 @@ const char *runtime_name(uint32_t runtime)
 const char *job_kind_name(uint32_t kind)
 {
 	static const char *const names[_JOB_KIND_N] = {
-		[JOB_KIND_DEPLOY] = "deploy",
-		[JOB_KIND_ROLLBACK] = "rollback",
-		[JOB_KIND_PROVISION] = "provision",
-		[JOB_KIND_DELETE] = "delete",
+		[JOB_KIND_DEPLOY] = "deploy",       [JOB_KIND_ROLLBACK] = "rollback",
+		[JOB_KIND_PROVISION] = "provision", [JOB_KIND_DELETE] = "delete",
+		[JOB_KIND_RESTART] = "restart",
 	};
 
 	return name_of(names, _JOB_KIND_N, kind);

@@ -67,7 +67,7 @@ enum phase {
 	X(PROJECT_LIST, COMMAND, false)                                                              \
 	/* {string project} → {project record} */                                                  \
 	X(PROJECT_INFO, COMMAND, false)                                                              \
-	/* {string project} → {} deferred: restart the unit and wait for systemd's verdict */      \
+	/* {string project} → {i64 job} [viewer]: restart the app and see it healthy */            \
 	X(PROJECT_RESTART, COMMAND, false)                                                           \
 	/* {string name, u32 role, string project or "", bytes key, string comment} →    \
 	 * {string fingerprint} */         \
@@ -176,6 +176,7 @@ enum job_kind {
 	JOB_KIND_ROLLBACK,
 	JOB_KIND_PROVISION,
 	JOB_KIND_DELETE,
+	JOB_KIND_RESTART,
 	_JOB_KIND_N,
 };
 

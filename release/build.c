@@ -154,13 +154,14 @@ static int stop_build(struct job *job, struct error *err)
 	return job_cancelled(err);
 }
 
-/* hostkit-build's exit status for a commit that it will not build, after it said why. */
+/* hostkit-build's own exit statuses, after it said why: a commit that it will not build, and a step that failed. */
 #define BUILD_REFUSED 2
+#define BUILD_STEP_FAILED 5
 
 /* RuntimeMaxSec was over: hostkitd says it as timeout(1) does, and hostkit-build never ends so by itself. */
 #define BUILD_TIMED_OUT 124
 
-static int build_verdict(int status, struct error *err)
+static int build_verdict(const struct job *job, int status, struct error *err)
 {
 	if (status == 0)
 		return 0;
@@ -176,9 +177,12 @@ static int build_verdict(int status, struct error *err)
 		error_user(
 			err, -EIO, "BUILD_FAILED",
 			"the build was killed; most likely it needed more memory than allowed");
-	else if (status == BUILD_REFUSED)
-		error_user(err, -EIO, "BUILD_FAILED",
-			   "the commit cannot be built, for the reason above");
+	else if (status == BUILD_REFUSED || status == BUILD_STEP_FAILED)
+		/* also for who reads it in a list later */
+		error_user(err, -EIO, "BUILD_FAILED", "%s: logs %s --build %lld says why",
+			   status == BUILD_REFUSED ? "the commit cannot be built"
+						   : "the build failed",
+			   job->record.project, (long long)job->id);
 	else
 		error_user(err, -EIO, "BUILD_FAILED",
 			   "the build failed with exit status %d", status);
@@ -214,5 +218,5 @@ int build_run(struct job *job, const char *release, struct error *err)
 	r = relay_finish(&relay);
 	if (r < 0)
 		return r;
-	return build_verdict(status, err);
+	return build_verdict(job, status, err);
 }

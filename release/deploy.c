@@ -1,4 +1,4 @@
-/* Deployment and rollback: the same way to a live release, from different ends. */
+/* Deployment, rollback and restart: the same way to a live release, from different ends. */
 #include <string.h>
 
 #include "base/log.h"
@@ -256,5 +256,34 @@ const struct job_plan rollback_plan = {
 	.steps = rollback_steps,
 	.step_count = ARRAY_SIZE(rollback_steps),
 	.report = rollback_report,
+	.done = deployment_done,
+};
+
+static int restart_begin(struct job *job, struct error *err)
+{
+	char *release = strdup(job->details.live_release);
+
+	if (!release)
+		return error_internal(err, -ENOMEM, "restart");
+	return deployment_new(job, release, err);
+}
+
+static void restart_report(struct job *job)
+{
+	output_result(job->output, "%s runs again: %s", job->record.project,
+		      job->details.url);
+}
+
+/* Nothing to undo: there is no other release to go back to but by hand. */
+static const struct job_step restart_steps[] = {
+	{ .name = "start", .run = start_run },
+	{ .name = "health", .run = health_run },
+};
+
+const struct job_plan restart_plan = {
+	.begin = restart_begin,
+	.steps = restart_steps,
+	.step_count = ARRAY_SIZE(restart_steps),
+	.report = restart_report,
 	.done = deployment_done,
 };

@@ -98,3 +98,4 @@ int job_cancelled(struct error *err);
 /* The kinds of this folder. */
 extern const struct job_plan deploy_plan;
 extern const struct job_plan rollback_plan;
+extern const struct job_plan restart_plan;

@@ -13,10 +13,9 @@
 #include "release/job.h"
 
 static const struct job_plan *const plans[_JOB_KIND_N] = {
-	[JOB_KIND_DEPLOY] = &deploy_plan,
-	[JOB_KIND_ROLLBACK] = &rollback_plan,
-	[JOB_KIND_PROVISION] = &provision_plan,
-	[JOB_KIND_DELETE] = &delete_plan,
+	[JOB_KIND_DEPLOY] = &deploy_plan,       [JOB_KIND_ROLLBACK] = &rollback_plan,
+	[JOB_KIND_PROVISION] = &provision_plan, [JOB_KIND_DELETE] = &delete_plan,
+	[JOB_KIND_RESTART] = &restart_plan,
 };
 
 /* Move fd out of the way of what programs expect there, and leave /dev/null in its place. */

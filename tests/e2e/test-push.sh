@@ -164,6 +164,17 @@ logs_shown() {
 }
 check "logs shows the app's output" logs_shown
 
+restart_is_seen() {
+	local out
+	hk restart shop && page_has shop 'Good evening' || return 1
+	out=$(hk env set shop CRASH=1 --restart) || fail "$out" || return 1
+	contains "$out" 'Changed 1 variable' && contains "$out" 'runs again' || return 1
+	inside sh -c 'echo "if (process.env.CRASH) { console.error(\"crash as told\"); process.exit(1); }" >> /home/shop/app/index.js'
+	out=$(hk restart shop 2>&1) && fail "it succeeded" "$out" && return 1
+	contains "$out" 'crash as told' && hk env unset shop CRASH --restart && page_has shop 'Good evening'
+}
+check "restart waits for the app and says when it does not come up" restart_is_seen
+
 logs_followed() {
 	hk logs shop -f -n 1 > "$scratch/follow.log" 2>&1 &
 	local pid=$!

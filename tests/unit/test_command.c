@@ -375,8 +375,8 @@ static void test_implied_project(void **state _unused_)
 	answer_whoami(&s, ROLE_PROJECT, "shop");
 	asked(&s, REQUEST_PROJECT_RESTART);
 	asked_for(&s, "shop");
-	answer_error(&s, -EIO, "SERVICE_RESTART_FAILED", "no", "");
-	assert_int_equal(finish(&s), STATUS_FAILED);
+	answer_error(&s, -EBUSY, "PROJECT_LOCKED", "no", "");
+	assert_int_equal(finish(&s), STATUS_LOCKED);
 }
 
 static void test_only_project(void **state _unused_)

@@ -760,6 +760,36 @@ static void test_rollback(_unused_ void **state)
 		   "       to undo this: ssh hostkit rollback shop --to " NEW "\n");
 }
 
+static void test_restart(_unused_ void **state)
+{
+	struct script script = { .kind = JOB_KIND_RESTART,
+				 .runtime = RUNTIME_NODE,
+				 .live = OLD };
+	pid_t app = start_app("200 OK", &script.port);
+	_cleanup_outcome_ struct outcome o = run(&script, &restart_plan);
+
+	stop_app(app);
+	assert_int_equal(o.status, 0);
+	assert_requests(&o, "unit 1\nend 0 \n");
+	assert_has(o.output, "=====> shop runs again: http://shop.test\n");
+}
+
+/* That systemd has started it is not enough; and there is nothing to go back to. */
+static void test_restart_fails(_unused_ void **state)
+{
+	struct script script = { .kind = JOB_KIND_RESTART,
+				 .runtime = RUNTIME_NODE,
+				 .live = OLD,
+				 .unit_dead = true,
+				 .app_says = "boom: no database\n",
+				 .port = 1 };
+	_cleanup_outcome_ struct outcome o = run(&script, &restart_plan);
+
+	assert_int_equal(o.status, 7);
+	assert_has(o.output, "boom: no database\n");
+	assert_requests(&o, "unit 1\nend 7 HEALTH_CHECK_FAILED\n");
+}
+
 static void test_provision(_unused_ void **state)
 {
 	static const struct script script = { .kind = JOB_KIND_PROVISION, .port = 8001 };
@@ -853,6 +883,8 @@ int main(void)
 		cmocka_unit_test(test_hostkitd_restarts),
 		cmocka_unit_test(test_output_limit),
 		cmocka_unit_test(test_rollback),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_restart_fails),
 		cmocka_unit_test(test_provision),
 		cmocka_unit_test(test_provision_again),
 		cmocka_unit_test(test_provision_fails),
