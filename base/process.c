@@ -172,7 +172,7 @@ int process_start(const struct process_plan *plan, pid_t *ret_pid, int *ret_pidf
 		  struct error *err)
 {
 	_cleanup_close_ int pidfd = -EBADF, report_fd = -EBADF;
-	struct process process;
+	struct process process = { .pidfd = -EBADF, .report_fd = -EBADF };
 	int r = process_spawn(plan, &process, err);
 
 	if (r < 0)
