@@ -225,13 +225,19 @@ const struct job_plan deploy_plan = {
 	.done = deployment_done,
 };
 
-static int rollback_begin(struct job *job, struct error *err)
+/* With a release that is there already. */
+static int begin_with(struct job *job, const char *name, struct error *err)
 {
-	char *release = strdup(job->details.target);
+	char *release = strdup(name);
 
 	if (!release)
-		return error_internal(err, -ENOMEM, "rollback");
+		return error_internal(err, -ENOMEM, "release");
 	return deployment_new(job, release, err);
+}
+
+static int rollback_begin(struct job *job, struct error *err)
+{
+	return begin_with(job, job->details.target, err);
 }
 
 static void rollback_report(struct job *job)
@@ -261,11 +267,7 @@ const struct job_plan rollback_plan = {
 
 static int restart_begin(struct job *job, struct error *err)
 {
-	char *release = strdup(job->details.live_release);
-
-	if (!release)
-		return error_internal(err, -ENOMEM, "restart");
-	return deployment_new(job, release, err);
+	return begin_with(job, job->details.live_release, err);
 }
 
 static void restart_report(struct job *job)
