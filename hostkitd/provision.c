@@ -52,15 +52,17 @@ static bool is_empty(int dir_fd)
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *entry;
-	bool empty = dir != NULL;
+	bool empty = true;
+	int r = 0;
 
-	if (!dir)
+	if (!dir) {
 		fd_close(fd);
-	while (empty && (entry = readdir(dir)))
+		return false;
+	}
+	while (empty && (entry = fs_next_entry(dir, &r)))
 		empty = str_equal(entry->d_name, ".") || str_equal(entry->d_name, "..");
-	if (dir)
-		(void)closedir(dir); /* only read from */
-	return empty;
+	(void)closedir(dir); /* only read from */
+	return empty && r == 0;
 }
 
 /*
