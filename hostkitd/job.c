@@ -116,11 +116,6 @@ uint32_t job_run_kind(const struct job_run *run)
 	return run->kind;
 }
 
-bool job_run_waits(const struct job_run *run)
-{
-	return !run->running;
-}
-
 bool job_is_over(struct daemon *daemon, int64_t id)
 {
 	const struct job_run *run = job_find(daemon, id);
